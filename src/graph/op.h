@@ -1,0 +1,83 @@
+/* op.h: what an op provides. One folder src/ops/<op>/ and one line per op in src/ops/ops.def.
+ *
+ * Gradient contract: kernels write `=`; only the graph adds, where a tensor has several users.
+ * Kernels may assume that infer has accepted the node: they check nothing but memory. */
+#ifndef HM_GRAPH_OP_H
+#define HM_GRAPH_OP_H
+
+#include "graph/graph.h"
+
+/* Instruction sets of the CPU backend, in rising order; cpu.c files are compiled once for each. */
+typedef enum hm_isa { HM_ISA_SCALAR, HM_ISA_AVX2, HM_ISA_AVX512, HM_ISA_COUNT } hm_isa;
+
+/* What a run knows besides its tensors. */
+typedef struct hm_run {
+    uint64_t seed;
+    int64_t step; /* draws are named "rand.<step>.<k>" (base/rng.h) */
+    int threads;  /* OpenMP threads */
+} hm_run;
+
+typedef struct hm_call {
+    const hm_node *node;
+    void *const *in;  /* [n_in], NULL = absent */
+    void *const *out; /* [n_out] */
+    void *work;       /* op->workspace bytes, 64-byte aligned, contents undefined (cpu only; ref has none) */
+    void **slot;      /* kept between runs of this node (library primitives); freed with op->release */
+    const hm_run *run;
+} hm_call;
+
+/* cpu kernels read and write the tensors' dtypes (fp32 = float). Reference kernels are the definition: the same
+ * computation in plain loops, where every floating-point tensor is stored as double; I32 and U8 are as they are. */
+typedef hm_status (*hm_kernel)(const hm_call *c);
+
+struct hm_op {
+    const char *name;
+    /* Checks inputs and attributes (HM_FAIL with the reason) and declares the outputs with hm_node_output. */
+    hm_status (*infer)(hm_graph *g, hm_node *n);
+    /* Appends nodes that compute din[i] from the gradients of the outputs, for each input that hm_wants_grad(n, i);
+     * dout[o] is NULL where nothing depends on output o. din arrives all NULL. NULL rule: a gradient must never arrive
+     * here. */
+    hm_status (*grad)(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor **din);
+    bool no_grad; /* outputs are constants for differentiation (indices, matches, draws) */
+    hm_kernel ref;
+    hm_kernel cpu[HM_ISA_COUNT];
+    size_t (*workspace)(const hm_node *n, int threads); /* bytes, or NULL for none */
+    void (*release)(void *slot);
+    bool view;     /* output 0 is input 0 under another shape: no kernel, no memory */
+    bool in_place; /* output 0 may overwrite input 0 (same count and dtype): the kernel reads before it writes */
+    bool updates;  /* output o is stored in input o (parameters, moments) */
+};
+
+/* Output `o` (in order) of a node under inference. */
+hm_status hm_node_output(hm_graph *g, hm_node *n, hm_dtype dtype, hm_shape shape);
+
+/* Names the node, its inputs' shapes and the reason: the common failure of infer. */
+hm_status hm_node_fail(const hm_node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define HM_NODE_CHECK(n, cond, ...)                                                                                    \
+    do {                                                                                                               \
+        if (!(cond))                                                                                                   \
+            return hm_node_fail((n), __VA_ARGS__);                                                                     \
+    } while (0)
+
+static inline bool hm_wants_grad(const hm_node *n, int i) {
+    return n->in[i] != NULL && n->in[i]->needs_grad;
+}
+
+/* Declares one kernel in its three builds, and lists them for hm_op.cpu. */
+#define HM_CPU_DECLARE(name)                                                                                           \
+    hm_status name##_cpu_scalar(const hm_call *c);                                                                     \
+    hm_status name##_cpu_avx2(const hm_call *c);                                                                       \
+    hm_status name##_cpu_avx512(const hm_call *c)
+#define HM_CPU_KERNELS(name)                                                                                           \
+    { name##_cpu_scalar, name##_cpu_avx2, name##_cpu_avx512 }
+
+/* In cpu.c: `hm_status HM_CPU(layer_norm)(const hm_call *c)` gets this build's suffix. */
+#define HM_CPU_PASTE_(name, isa) name##_cpu_##isa
+#define HM_CPU_PASTE(name, isa)  HM_CPU_PASTE_(name, isa)
+#define HM_CPU(name)             HM_CPU_PASTE(name, HM_ISA_NAME)
+
+/* All registered ops, from ops.def. */
+extern const hm_op *const hm_ops[];
+extern const size_t hm_ops_count;
+
+#endif

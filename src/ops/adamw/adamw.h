@@ -1,0 +1,20 @@
+/* adamw.h: AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW computes it. */
+#ifndef HM_OPS_ADAMW_H
+#define HM_OPS_ADAMW_H
+
+#include "graph/graph.h"
+
+typedef struct hm_adamw_options {
+    float lr;           /* of this tensor's group, before the schedule */
+    float weight_decay; /* decoupled */
+    float beta1, beta2, eps;
+} hm_adamw_options;
+
+/* Updates p, m, v in place (storage PARAM and STATE): with lr' = lr * lr_factor, g' = g * factor, t = step count (fp32
+ * scalar tensor, 1 at the first update): p *= 1 - lr' wd; m += (g' - m)(1 - b1); v = v b2 + (1 - b2) g'^2; p -= lr' /
+ * (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). Bias corrections in double. grad_factor, lr_factor, step: scalar
+ * tensors. */
+void hm_adamw(hm_graph *g, hm_tensor *p, hm_tensor *grad, hm_tensor *m, hm_tensor *v, hm_tensor *grad_factor,
+              hm_tensor *lr_factor, hm_tensor *step, hm_adamw_options opt);
+
+#endif

@@ -1,0 +1,11 @@
+/* ema.h: exponential moving average of weights. */
+#ifndef HM_OPS_EMA_H
+#define HM_OPS_EMA_H
+
+#include "graph/graph.h"
+
+/* average = average * decay + p * (1 - decay), in place on `average` (storage STATE); decay is a scalar tensor (0
+ * copies). Must be appended after the update of p. */
+void hm_ema(hm_graph *g, hm_tensor *average, hm_tensor *p, hm_tensor *decay);
+
+#endif

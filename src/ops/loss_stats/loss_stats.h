@@ -1,0 +1,15 @@
+/* loss_stats.h: what upstream logs beside the losses. */
+#ifndef HM_OPS_LOSS_STATS_H
+#define HM_OPS_LOSS_STATS_H
+
+#include "graph/graph.h"
+
+#include "ops/match_cost/match_cost.h"
+
+/* *class_error = 100 - 100 * share of matched pairs whose largest logit is the target's class (100 with no pair);
+ * *cardinality_error = mean over images of |number of queries whose largest logit is not the last class - counts[b]|
+ * (all G*Q queries are counted, upstream's quirk: check against losses.json). Scalars; no gradient. */
+void hm_loss_stats(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_tensor *match, hm_tensor **class_error,
+                   hm_tensor **cardinality_error);
+
+#endif
