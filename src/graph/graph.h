@@ -98,7 +98,7 @@ hm_tensor *hm_graph_apply(hm_graph *g, const hm_op *op, const void *attr, size_t
 /* Marks as readable after the run and gives it a name of its own; returns t. */
 hm_tensor *hm_graph_output(hm_graph *g, hm_tensor *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Appends the backward nodes of sum_i <seed[i], of[i]>; seed NULL: `of` has one scalar, whose seed is 1. Afterwards
+/* Appends the backward nodes of sum_i <seed[i], of[i]> (a loss: itself, seeded by an input of 1). Afterwards
  * hm_graph_grad gives d/dt for every parameter and differentiable input that the sum depends on, else NULL. An op
  * without a gradient rule on the way is HM_ERR_INTERNAL naming op and tensor. */
 hm_status hm_graph_backward(hm_graph *g, hm_tensor *const *of, hm_tensor *const *seed, int n);

@@ -1,0 +1,250 @@
+/* exec.c: one arena, nodes in order. Reference runs hold every float tensor as double. */
+#include "graph/exec.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <omp.h>
+
+#include "base/mem.h"
+
+#define GUARD_BYTES 64
+#define GUARD       0xA5
+
+struct hm_exec {
+    hm_graph *g;
+    hm_exec_options opt;
+    hm_plan plan;
+    unsigned char *arena;
+    double **params; /* reference: copies of parameters and states, by tensor id */
+    void **data;     /* by tensor id */
+    void **slots;    /* by node id */
+    hm_call *calls;  /* by node id */
+    void **pointers; /* memory behind calls' in and out */
+    double *seconds; /* by node id */
+    hm_run run;
+    size_t used;
+};
+
+hm_exec_options hm_exec_defaults(void) {
+    return (hm_exec_options){.isa = hm_isa_best(), .threads = omp_get_max_threads()};
+}
+
+static bool is_float(const hm_tensor *t) {
+    return t->dtype != HM_I32 && t->dtype != HM_U8;
+}
+
+static size_t live_bytes(const hm_exec *e, const hm_tensor *t) {
+    return (size_t)hm_count(t) * (e->opt.reference && is_float(t) ? sizeof(double) : hm_dtype_size(t->dtype));
+}
+
+/* Parameters live in the store, or for a reference run in doubles of its own. */
+static hm_status bind_stored(hm_exec *e, hm_store *store, const hm_tensor *t) {
+    const hm_tensor *const root = t->base != NULL ? t->base : t;
+    if (root != t) {
+        e->data[t->id] = e->data[root->id];
+        return HM_OK;
+    }
+    hm_shape shape;
+    float *const p = store != NULL ? hm_store_find(store, t->name, &shape) : NULL;
+    if (p == NULL || !hm_shape_equal(shape, t->shape))
+        HM_FAIL(HM_ERR_INTERNAL, "the store has no tensor %s of the graph's shape", t->name);
+    e->data[t->id] = p;
+    if (e->opt.reference) {
+        const size_t n = (size_t)hm_count(t);
+        HM_TRY(hm_alloc(&e->params[t->id], n ? n : 1, sizeof(double)));
+        for (size_t i = 0; i < n; i++)
+            e->params[t->id][i] = p[i];
+        e->data[t->id] = e->params[t->id];
+    }
+    return HM_OK;
+}
+
+static hm_status bind(hm_exec *e, hm_store *store) {
+    const hm_graph *const g = e->g;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const hm_tensor *const t = g->tensors[i];
+        if (t->storage == HM_PARAM || t->storage == HM_STATE) {
+            HM_TRY(bind_stored(e, store, t));
+            continue;
+        }
+        e->data[i] = e->arena + e->plan.offset[i];
+        const size_t end = e->plan.offset[i] + live_bytes(e, t);
+        e->used = end > e->used ? end : e->used;
+    }
+    return HM_OK;
+}
+
+static hm_status make_calls(hm_exec *e) {
+    const hm_graph *const g = e->g;
+    size_t n = 0;
+    for (size_t k = 0; k < g->n_nodes; k++)
+        n += (size_t)(g->nodes[k]->n_in + g->nodes[k]->n_out);
+    HM_TRY(hm_alloc(&e->pointers, n, sizeof(void *)));
+    void **at = e->pointers;
+    for (size_t k = 0; k < g->n_nodes; k++) {
+        const hm_node *const node = g->nodes[k];
+        hm_call *const c = &e->calls[k];
+        *c = (hm_call){.node = node, .in = at, .out = at + node->n_in, .slot = &e->slots[k], .run = &e->run};
+        if (!e->opt.reference && node->op->workspace != NULL) {
+            const size_t bytes = node->op->workspace(node, e->opt.threads);
+            c->work = e->arena + e->plan.work_offset[k];
+            e->used = bytes && e->plan.work_offset[k] + bytes > e->used ? e->plan.work_offset[k] + bytes : e->used;
+        }
+        for (int i = 0; i < node->n_in; i++)
+            *at++ = node->in[i] != NULL ? e->data[node->in[i]->id] : NULL;
+        for (int o = 0; o < node->n_out; o++)
+            *at++ = e->data[node->out[o]->id];
+    }
+    return HM_OK;
+}
+
+/* Pages are mapped, not touched: memory that no run uses costs nothing. */
+static hm_status map_arena(hm_exec *e) {
+    const size_t bytes = e->plan.bytes ? e->plan.bytes : 1;
+    void *const p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        HM_FAIL(HM_ERR_MEMORY, "the plan needs %.1f MiB for activations, which the system does not have",
+                bytes / 1048576.0);
+    madvise(p, bytes, MADV_HUGEPAGE);
+    e->arena = p;
+    return HM_OK;
+}
+
+hm_status hm_exec_create(hm_exec **out, hm_graph *g, hm_store *store, const hm_exec_options *opt) {
+    hm_exec *e = NULL;
+    hm_status st;
+    *out = NULL;
+    HM_TRY(hm_graph_status(g));
+    HM_TRY(hm_alloc(&e, 1, sizeof *e));
+    e->g = g;
+    e->opt = *opt;
+    HM_TRY_TO(st, fail, hm_plan_make(&e->plan, g, opt));
+    HM_TRY_TO(st, fail, hm_alloc(&e->data, g->n_tensors, sizeof(void *)));
+    HM_TRY_TO(st, fail, hm_alloc(&e->params, g->n_tensors, sizeof(double *)));
+    HM_TRY_TO(st, fail, hm_alloc(&e->slots, g->n_nodes, sizeof(void *)));
+    HM_TRY_TO(st, fail, hm_alloc(&e->calls, g->n_nodes, sizeof(hm_call)));
+    HM_TRY_TO(st, fail, hm_alloc(&e->seconds, g->n_nodes, sizeof(double)));
+    HM_TRY_TO(st, fail, map_arena(e));
+    HM_TRY_TO(st, fail, bind(e, store));
+    HM_TRY_TO(st, fail, make_calls(e));
+    *out = e;
+    return HM_OK;
+fail:
+    hm_exec_free(e);
+    return st;
+}
+
+void hm_exec_free(hm_exec *e) {
+    if (e == NULL)
+        return;
+    for (size_t k = 0; e->slots != NULL && k < e->g->n_nodes; k++)
+        if (e->slots[k] != NULL && e->g->nodes[k]->op->release != NULL)
+            e->g->nodes[k]->op->release(e->slots[k]);
+    for (size_t i = 0; e->params != NULL && i < e->g->n_tensors; i++)
+        free(e->params[i]);
+    if (e->arena != NULL)
+        munmap(e->arena, e->plan.bytes ? e->plan.bytes : 1);
+    hm_plan_free(&e->plan);
+    free(e->data);
+    free(e->params);
+    free(e->slots);
+    free(e->calls);
+    free(e->pointers);
+    free(e->seconds);
+    free(e);
+}
+
+void *hm_exec_data(hm_exec *e, const hm_tensor *t) {
+    return e->data[t->id];
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Everything that the run is to write becomes NaN, with guard bytes behind it. */
+static void poison(hm_exec *e) {
+    for (size_t i = 0; i < e->g->n_tensors; i++) {
+        const hm_tensor *const t = e->g->tensors[i];
+        if (t->storage != HM_TEMP && t->storage != HM_INPUT)
+            continue;
+        const size_t bytes = live_bytes(e, t);
+        unsigned char *const p = e->data[i];
+        if (t->storage == HM_TEMP && t->base == NULL)
+            memset(p, 0xFF, bytes);
+        if (t->base == NULL)
+            memset(p + bytes, GUARD, GUARD_BYTES);
+    }
+    for (size_t k = 0; k < e->g->n_nodes; k++)
+        if (e->calls[k].work != NULL) {
+            const size_t bytes = e->g->nodes[k]->op->workspace(e->g->nodes[k], e->opt.threads);
+            if (bytes) {
+                memset(e->calls[k].work, 0xFF, bytes);
+                memset((unsigned char *)e->calls[k].work + bytes, GUARD, GUARD_BYTES);
+            }
+        }
+}
+
+static bool guard_intact(const unsigned char *p) {
+    for (int j = 0; j < GUARD_BYTES; j++)
+        if (p[j] != GUARD)
+            return false;
+    return true;
+}
+
+hm_status hm_exec_check_guards(const hm_exec *e) {
+    for (size_t i = 0; i < e->g->n_tensors; i++) {
+        const hm_tensor *const t = e->g->tensors[i];
+        if ((t->storage == HM_TEMP || t->storage == HM_INPUT) && t->base == NULL &&
+            !guard_intact((unsigned char *)e->data[i] + live_bytes(e, t)))
+            HM_FAIL(HM_ERR_INTERNAL, "something wrote behind the end of %s", t->name);
+    }
+    for (size_t k = 0; k < e->g->n_nodes; k++) {
+        const hm_node *const n = e->g->nodes[k];
+        const size_t bytes = e->calls[k].work != NULL ? n->op->workspace(n, e->opt.threads) : 0;
+        if (bytes && !guard_intact((unsigned char *)e->calls[k].work + bytes))
+            HM_FAIL(HM_ERR_INTERNAL, "%s wrote behind the end of its workspace", n->op->name);
+    }
+    return HM_OK;
+}
+
+static hm_status run_node(hm_exec *e, size_t k) {
+    const hm_op *const op = e->g->nodes[k]->op;
+    if (op->view)
+        return HM_OK;
+    const hm_kernel kernel = e->opt.reference ? op->ref : op->cpu[e->opt.isa];
+    if (kernel == NULL)
+        HM_FAIL(HM_ERR_UNSUPPORTED, "op %s has no %s kernel", op->name, e->opt.reference ? "reference" : "CPU");
+    const double start = e->opt.profile ? now() : 0;
+    const hm_status st = kernel(&e->calls[k]);
+    if (e->opt.profile)
+        e->seconds[k] += now() - start;
+    return st == HM_OK ? HM_OK : hm_fail_in(st, "%s in \"%s\"", op->name, e->g->nodes[k]->scope);
+}
+
+hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step) {
+    e->run = (hm_run){.seed = seed, .step = step, .threads = e->opt.threads};
+    if (e->opt.guard)
+        poison(e);
+    for (size_t k = 0; k < e->g->n_nodes; k++)
+        HM_TRY(run_node(e, k));
+    return e->opt.guard ? hm_exec_check_guards(e) : HM_OK;
+}
+
+const hm_plan *hm_exec_plan(const hm_exec *e) {
+    return &e->plan;
+}
+
+size_t hm_exec_used(const hm_exec *e) {
+    return e->used;
+}
+
+double hm_exec_seconds(const hm_exec *e, size_t node_id) {
+    return e->seconds[node_id];
+}

@@ -1,0 +1,95 @@
+/* store.c: parameters, moments and averages by name. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "graph/exec.h"
+
+typedef struct entry {
+    char *name;
+    hm_shape shape;
+    hm_storage kind;
+    float *data;
+} entry;
+
+struct hm_store {
+    entry *entries;
+    size_t n, cap;
+    size_t bytes;
+};
+
+hm_status hm_store_create(hm_store **out) {
+    return hm_alloc(out, 1, sizeof **out);
+}
+
+void hm_store_free(hm_store *s) {
+    if (s == NULL)
+        return;
+    for (size_t i = 0; i < s->n; i++) {
+        free(s->entries[i].name);
+        free(s->entries[i].data);
+    }
+    free(s->entries);
+    free(s);
+}
+
+static entry *find(const hm_store *s, const char *name) {
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->entries[i].name, name) == 0)
+            return &s->entries[i];
+    return NULL;
+}
+
+static hm_status add(hm_store *s, const hm_tensor *t) {
+    HM_TRY(hm_grow(&s->entries, &s->cap, s->n + 1, sizeof(entry)));
+    entry *const e = &s->entries[s->n];
+    *e = (entry){.shape = t->shape, .kind = t->storage};
+    HM_TRY(hm_strdup(&e->name, t->name));
+    s->n++; /* from here on hm_store_free owns it */
+    const size_t count = (size_t)hm_count(t);
+    HM_TRY(hm_alloc(&e->data, count ? count : 1, sizeof(float)));
+    s->bytes += count * sizeof(float);
+    return HM_OK;
+}
+
+hm_status hm_store_add(hm_store *s, const hm_graph *g) {
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const hm_tensor *const t = g->tensors[i];
+        if ((t->storage != HM_PARAM && t->storage != HM_STATE) || t->base != NULL)
+            continue;
+        const entry *const known = find(s, t->name);
+        if (known == NULL) {
+            HM_TRY(add(s, t));
+        } else if (!hm_shape_equal(known->shape, t->shape)) {
+            char a[96], b[96];
+            HM_FAIL(HM_ERR_ARG, "tensor %s has shape %s in the store but %s in the graph", t->name,
+                    hm_shape_text(known->shape, a), hm_shape_text(t->shape, b));
+        }
+    }
+    return HM_OK;
+}
+
+float *hm_store_find(const hm_store *s, const char *name, hm_shape *shape) {
+    const entry *const e = find(s, name);
+    if (e == NULL)
+        return NULL;
+    if (shape != NULL)
+        *shape = e->shape;
+    return e->data;
+}
+
+size_t hm_store_count(const hm_store *s) {
+    return s->n;
+}
+
+float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *shape, hm_storage *kind) {
+    const entry *const e = &s->entries[i];
+    *name = e->name;
+    *shape = e->shape;
+    *kind = e->kind;
+    return e->data;
+}
+
+size_t hm_store_bytes(const hm_store *s) {
+    return s->bytes;
+}
