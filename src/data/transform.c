@@ -70,39 +70,63 @@ static uint8_t to_byte(int32_t v) {
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-static void resize_rows(uint8_t *dst, const hm_image *in, const taps *t) {
+/* The horizontal pass: *out = `in` at w columns. */
+static hm_status resize_rows(hm_image *out, const hm_image *in, int32_t w) {
+    taps t = {0};
+    hm_status st;
+    HM_TRY_TO(st, done, taps_make(&t, in->w, w));
+    HM_TRY_TO(st, done, hm_alloc(&out->rgb, (size_t)w * 3, (size_t)in->h));
+    out->w = w;
+    out->h = in->h;
+    uint8_t *dst = out->rgb;
     for (int32_t y = 0; y < in->h; y++) {
         const uint8_t *const row = in->rgb + (size_t)y * (size_t)in->w * 3;
-        for (int32_t x = 0; x < t->n; x++, dst += 3) {
-            const int32_t *const w = t->weight + (size_t)x * (size_t)t->width;
-            const uint8_t *p = row + (size_t)t->first[x] * 3;
+        for (int32_t x = 0; x < w; x++, dst += 3) {
+            const int32_t *const k = t.weight + (size_t)x * (size_t)t.width;
+            const uint8_t *p = row + (size_t)t.first[x] * 3;
             int32_t r = 1 << (FRACTION_BITS - 1), g = r, b = r;
-            for (int32_t j = 0; j < t->count[x]; j++, p += 3) {
-                r += p[0] * w[j];
-                g += p[1] * w[j];
-                b += p[2] * w[j];
+            for (int32_t j = 0; j < t.count[x]; j++, p += 3) {
+                r += p[0] * k[j];
+                g += p[1] * k[j];
+                b += p[2] * k[j];
             }
             dst[0] = to_byte(r);
             dst[1] = to_byte(g);
             dst[2] = to_byte(b);
         }
     }
+done:
+    taps_free(&t);
+    return st;
 }
 
-/* acc [bytes of a row] is scratch. */
-static void resize_columns(uint8_t *dst, const uint8_t *src, size_t row_bytes, const taps *t, int32_t *acc) {
-    for (int32_t y = 0; y < t->n; y++, dst += row_bytes) {
+/* The vertical pass: *out = `in` at h rows. */
+static hm_status resize_columns(hm_image *out, const hm_image *in, int32_t h) {
+    const size_t row_bytes = (size_t)in->w * 3;
+    taps t = {0};
+    int32_t *acc = NULL; /* [row_bytes] */
+    hm_status st;
+    HM_TRY_TO(st, done, taps_make(&t, in->h, h));
+    HM_TRY_TO(st, done, hm_alloc(&acc, row_bytes, sizeof *acc));
+    HM_TRY_TO(st, done, hm_alloc(&out->rgb, row_bytes, (size_t)h));
+    out->w = in->w;
+    out->h = h;
+    for (int32_t y = 0; y < h; y++) {
         for (size_t i = 0; i < row_bytes; i++)
             acc[i] = 1 << (FRACTION_BITS - 1);
-        for (int32_t j = 0; j < t->count[y]; j++) {
-            const int32_t w = t->weight[(size_t)y * (size_t)t->width + (size_t)j];
-            const uint8_t *const row = src + (size_t)(t->first[y] + j) * row_bytes;
+        for (int32_t j = 0; j < t.count[y]; j++) {
+            const int32_t k = t.weight[(size_t)y * (size_t)t.width + (size_t)j];
+            const uint8_t *const row = in->rgb + (size_t)(t.first[y] + j) * row_bytes;
             for (size_t i = 0; i < row_bytes; i++)
-                acc[i] += row[i] * w;
+                acc[i] += row[i] * k;
         }
         for (size_t i = 0; i < row_bytes; i++)
-            dst[i] = to_byte(acc[i]);
+            out->rgb[(size_t)y * row_bytes + i] = to_byte(acc[i]);
     }
+done:
+    taps_free(&t);
+    free(acc);
+    return st;
 }
 
 static hm_status check_sides(int32_t w, int32_t h) {
@@ -112,36 +136,21 @@ static hm_status check_sides(int32_t w, int32_t h) {
 }
 
 hm_status hm_transform_resize(hm_image *out, const hm_image *in, int32_t w, int32_t h) {
-    taps across = {0}, down = {0};
-    int32_t *acc = NULL;
-    hm_image wide = {.w = w, .h = in->h}; /* after the horizontal pass */
-    hm_status st = HM_OK;
-    const size_t row_bytes = (size_t)w * 3;
+    const bool across = w != in->w, down = h != in->h;
+    const bool down_first = in->h > h && (int64_t)in->h - h > 2 * ((int64_t)in->w - w);
+    hm_image half = {0};
     memset(out, 0, sizeof *out);
     HM_TRY(check_sides(w, h));
-    HM_TRY_TO(st, done, hm_alloc(&wide.rgb, row_bytes, (size_t)in->h));
-    if (w == in->w) {
-        memcpy(wide.rgb, in->rgb, row_bytes * (size_t)in->h);
-    } else {
-        HM_TRY_TO(st, done, taps_make(&across, in->w, w));
-        resize_rows(wide.rgb, in, &across);
-    }
-    if (h == in->h) {
-        *out = wide;
-        wide.rgb = NULL;
-        goto done;
-    }
-    HM_TRY_TO(st, done, taps_make(&down, in->h, h));
-    HM_TRY_TO(st, done, hm_alloc(&acc, row_bytes, sizeof *acc));
-    HM_TRY_TO(st, done, hm_alloc(&out->rgb, row_bytes, (size_t)h));
-    out->w = w;
-    out->h = h;
-    resize_columns(out->rgb, wide.rgb, row_bytes, &down, acc);
-done:
-    taps_free(&across);
-    taps_free(&down);
-    free(acc);
-    free(wide.rgb);
+    if (!across && !down)
+        return hm_transform_crop(out, in, 0, 0, w, h);
+    if (!down)
+        return resize_rows(out, in, w);
+    if (!across)
+        return resize_columns(out, in, h);
+    hm_status st = down_first ? resize_columns(&half, in, h) : resize_rows(&half, in, w);
+    if (st == HM_OK)
+        st = down_first ? resize_rows(out, &half, w) : resize_columns(out, &half, h);
+    hm_image_free(&half);
     return st;
 }
 

@@ -86,6 +86,7 @@ static void resize_matches_pillow(void **state) {
         {"rgb_31x77.png", 31, 40, 0xe87c760af5c8e533ull},     {"rgb_31x77.png", 100, 77, 0x00facdc9d05b3ae4ull},
         {"rgb_1x1.png", 5, 3, 0x7c43906daac39430ull},         {"rgb_60x40.png", 312, 312, 0xa81bcffe5fc0c546ull},
         {"large_300x200.png", 1, 1, 0x212c38192567d50eull},   {"jpeg_q75_420.jpg", 48, 48, 0x33199fd26616353eull},
+        {"rgb_31x77.png", 48, 48, 0xa58561626c422625ull},     {"rgb_31x77.png", 25, 40, 0xf3d22adbe4d9c659ull},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hm_image in, out;
