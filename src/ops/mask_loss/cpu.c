@@ -1,0 +1,273 @@
+/* cpu.c: mask_loss and its gradient. Pairs of one image go in blocks: dense logit maps (hm_dots), then every pair picks
+ * its points and sums on its own. The gradient makes the maps again and overwrites each with its own gradient, non-zero
+ * at no more than 4P pixels, which is spread to query features (by pair) and spatial features (by pixel, pairs in
+ * order). Nothing depends on the number of threads. */
+#include <string.h>
+
+#include "device/cpu/vec.h"
+#include "graph/op.h"
+#include "ops/carve.h"
+#include "ops/dots.h"
+#include "ops/mask_loss/mask_loss_attr.h"
+#include "ops/points.h"
+#include "ops/targets.h"
+
+hm_status HM_CPU(mask_loss)(const hm_call *c);
+hm_status HM_CPU(mask_loss_back)(const hm_call *c);
+
+typedef struct job {
+    const hm_mask_loss_attr *a;
+    int64_t images, queries, channels, capacity, bytes, pixels;
+    const float *spatial, *query, *bias; /* [images, pixels, channels], [images, queries, channels], [1] */
+    const int32_t *counts, *match;
+    const uint8_t *masks;
+    uint64_t first_key, second_key;
+    int threads;
+    /* workspace */
+    int64_t stride;  /* of the maps */
+    float *maps;     /* [HM_DOTS_ROWS, stride] */
+    float *pack;     /* of hm_dots */
+    float *scratch;  /* [threads, 17 * points] */
+    float *result;   /* [HM_DOTS_ROWS, 3] of a block's pairs: cross-entropy, dice, gradient of the bias */
+    int32_t *listed; /* [queries] matched queries of one image */
+} job;
+
+static hm_status open_job(const hm_call *c, job *j) {
+    const hm_node *const n = c->node;
+    const hm_mask_loss_attr *const a = n->attr;
+    *j = (job){.a = a,
+               .images = hm_dim(n->in[ML_QUERY], 0),
+               .queries = hm_dim(n->in[ML_QUERY], 1),
+               .channels = hm_dim(n->in[ML_QUERY], 2),
+               .capacity = hm_dim(n->in[ML_MASKS], 1),
+               .bytes = hm_dim(n->in[ML_MASKS], 2),
+               .pixels = a->map_h * a->map_w,
+               .spatial = c->in[ML_SPATIAL],
+               .query = c->in[ML_QUERY],
+               .bias = c->in[ML_BIAS],
+               .counts = c->in[ML_COUNTS],
+               .match = c->in[ML_MATCH],
+               .masks = c->in[ML_MASKS],
+               .first_key = hm_draw_key(c->run, a->draw),
+               .second_key = hm_draw_key(c->run, a->draw + 1),
+               .threads = c->run->threads,
+               .stride = hm_dots_stride(a->map_h * a->map_w)};
+    float *const work = c->work;
+    hm_carve k = {0};
+    j->maps = work + hm_carve_take(&k, HM_DOTS_ROWS * j->stride);
+    j->pack = work + hm_carve_take(&k, j->threads * j->channels * HM_DOTS_PANEL);
+    j->scratch = work + hm_carve_take(&k, j->threads * 17 * a->points);
+    j->result = work + hm_carve_take(&k, HM_DOTS_ROWS * 3);
+    j->listed = (int32_t *)(work + hm_carve_take(&k, j->queries));
+    HM_TRY(hm_check_counts(j->counts, j->images, j->capacity));
+    return hm_check_match(j->match, j->counts, j->images, j->queries);
+}
+
+/* The points of one pair, and scratch to choose them. */
+typedef struct points {
+    float *x, *y, *logit, *label;        /* [P] */
+    float *cand_x, *cand_y, *cand_logit; /* [3P] */
+    uint32_t *key;                       /* [3P] */
+    int32_t *kept;                       /* [P] */
+} points;
+
+static points own_points(const job *j) {
+    const int64_t n = j->a->points;
+    float *const s = j->scratch + (int64_t)omp_get_thread_num() * 17 * n;
+    return (points){.x = s,
+                    .y = s + n,
+                    .logit = s + 2 * n,
+                    .label = s + 3 * n,
+                    .cand_x = s + 4 * n,
+                    .cand_y = s + 7 * n,
+                    .cand_logit = s + 10 * n,
+                    .key = (uint32_t *)(s + 13 * n),
+                    .kept = (int32_t *)(s + 16 * n)};
+}
+
+/* Points, logits and labels of pair number `pair`, query q of image b, whose logit map is given. */
+static void choose(const job *j, int64_t pair, int64_t b, int64_t q, const float *map, const points *s) {
+    const hm_mask_loss_attr *const a = j->a;
+    const int64_t n = 3 * a->points, rest = a->points - a->chosen;
+    hm_draw_points(j->first_key, pair * n, n, s->cand_x, s->cand_y);
+    hm_sample_map(map, a->map_h, a->map_w, s->cand_x, s->cand_y, n, s->cand_logit);
+    hm_most_uncertain(s->cand_logit, n, a->chosen, s->key, s->kept);
+    for (int64_t p = 0; p < a->chosen; p++) {
+        s->x[p] = s->cand_x[s->kept[p]];
+        s->y[p] = s->cand_y[s->kept[p]];
+        s->logit[p] = s->cand_logit[s->kept[p]];
+    }
+    hm_draw_points(j->second_key, pair * rest, rest, s->x + a->chosen, s->y + a->chosen);
+    hm_sample_map(map, a->map_h, a->map_w, s->x + a->chosen, s->y + a->chosen, rest, s->logit + a->chosen);
+    const uint8_t *const bits = j->masks + (b * j->capacity + j->match[b * j->queries + q]) * j->bytes;
+    for (int64_t p = 0; p < a->points; p++)
+        s->label[p] = (float)hm_mask_at(bits, a->mask_h, a->mask_w, s->x[p], s->y[p]);
+}
+
+/* Over the points of a pair: cross-entropy summed, dice = 1 - both / whole. */
+typedef struct sums {
+    double ce, both, whole;
+} sums;
+
+static sums sum_points(const float *restrict logit, const float *restrict label, int64_t n) {
+    double ce = 0, both = 0, whole = 0;
+#pragma omp simd reduction(+ : ce, both, whole)
+    for (int64_t p = 0; p < n; p++) {
+        const float l = logit[p], t = label[p], s = hm_sigmoidf(l);
+        ce += (double)hm_softplusf(t > 0 ? -l : l);
+        both += (double)(s * t);
+        whole += (double)(s + t);
+    }
+    return (sums){ce, 2 * both + 1, whole + 1};
+}
+
+/* listed = matched queries of image b; their number. */
+static int64_t list_pairs(const job *j, int64_t b) {
+    int64_t n = 0;
+    for (int64_t q = 0; q < j->queries; q++)
+        if (j->match[b * j->queries + q] >= 0)
+            j->listed[n++] = (int32_t)q;
+    return n;
+}
+
+/* Logit maps of m listed pairs of image b from number `first` on. */
+static void make_maps(const job *j, int64_t b, int64_t first, int64_t m) {
+    const float *rows[HM_DOTS_ROWS];
+    for (int64_t i = 0; i < m; i++)
+        rows[i] = j->query + (b * j->queries + j->listed[first + i]) * j->channels;
+    hm_dots(j->spatial + b * j->pixels * j->channels, j->pixels, j->channels, rows, m, *j->bias, j->maps, j->pack,
+            j->threads);
+}
+
+static int64_t block_size(int64_t n, int64_t first) {
+    return n - first < HM_DOTS_ROWS ? n - first : HM_DOTS_ROWS;
+}
+
+hm_status HM_CPU(mask_loss)(const hm_call *c) {
+    job j;
+    HM_TRY(open_job(c, &j));
+    double ce = 0, dice = 0;
+    int64_t before = 0; /* pairs of earlier images */
+    for (int64_t b = 0; b < j.images; b++) {
+        const int64_t n = list_pairs(&j, b);
+        for (int64_t first = 0; first < n; first += HM_DOTS_ROWS) {
+            const int64_t m = block_size(n, first);
+            make_maps(&j, b, first, m);
+#pragma omp parallel for num_threads(j.threads) schedule(static)
+            for (int64_t i = 0; i < m; i++) {
+                const points s = own_points(&j);
+                choose(&j, before + first + i, b, j.listed[first + i], j.maps + i * j.stride, &s);
+                const sums r = sum_points(s.logit, s.label, j.a->points);
+                j.result[i * 3] = (float)(r.ce / (double)j.a->points);
+                j.result[i * 3 + 1] = (float)(1 - r.both / r.whole);
+            }
+            for (int64_t i = 0; i < m; i++) {
+                ce += (double)j.result[i * 3];
+                dice += (double)j.result[i * 3 + 1];
+            }
+        }
+        before += n;
+    }
+    const double num_boxes = hm_num_boxes(j.counts, j.images, j.a->groups);
+    *(float *)c->out[0] = (float)(ce / num_boxes);
+    *(float *)c->out[1] = (float)(dice / num_boxes);
+    return HM_OK;
+}
+
+/* Replaces a pair's logit map by the gradient of the map; returns the gradient of the bias. */
+static float map_gradient(const job *j, const points *s, float dce, float ddice, float *map) {
+    const int64_t n = j->a->points;
+    const sums r = sum_points(s->logit, s->label, n);
+    const float both = (float)r.both, whole = (float)r.whole, scale = ddice / (whole * whole);
+    double bias = 0;
+    memset(map, 0, (size_t)j->stride * sizeof *map);
+    for (int64_t p = 0; p < n; p++) {
+        const float t = s->label[p], sig = hm_sigmoidf(s->logit[p]), other = hm_sigmoidf(-s->logit[p]);
+        const float dl = dce * (t > 0 ? -other : sig) + scale * (both - 2 * t * whole) * sig * other;
+        const hm_corners k = hm_corners_at(s->x[p], s->y[p], j->a->map_h, j->a->map_w);
+        for (int corner = 0; corner < 4; corner++)
+            map[k.at[corner]] += k.weight[corner] * dl;
+        bias += (double)dl;
+    }
+    return (float)bias;
+}
+
+#define CHUNK 256 /* pixels or channels summed at a time */
+
+/* to[channels] = sum over pixels of dmap[pixel] * spatial[pixel]; chunks of pixels are summed on their own first. */
+static void query_gradient(const job *j, const float *dmap, const float *spatial, float *restrict to) {
+    memset(to, 0, (size_t)j->channels * sizeof *to);
+    for (int64_t c0 = 0; c0 < j->channels; c0 += CHUNK) {
+        const int64_t width = j->channels - c0 < CHUNK ? j->channels - c0 : CHUNK;
+        for (int64_t first = 0; first < j->pixels; first += CHUNK) {
+            const int64_t end = first + CHUNK < j->pixels ? first + CHUNK : j->pixels;
+            float sum[CHUNK] = {0};
+            for (int64_t p = first; p < end; p++) {
+                const float d = dmap[p];
+                const float *restrict const row = spatial + p * j->channels + c0;
+                if (d != 0)
+                    for (int64_t k = 0; k < width; k++)
+                        sum[k] += d * row[k];
+            }
+            for (int64_t k = 0; k < width; k++)
+                to[c0 + k] += sum[k];
+        }
+    }
+}
+
+/* dspatial[pixel] += sum over the block's pairs of dmap[pair][pixel] * query[pair]. */
+static void spatial_gradient(const job *j, int64_t b, const int32_t *listed, int64_t m, float *dspatial) {
+#pragma omp parallel for num_threads(j->threads) schedule(static)
+    for (int64_t p = 0; p < j->pixels; p++) {
+        float *restrict const to = dspatial + p * j->channels;
+        for (int64_t i = 0; i < m; i++) {
+            const float d = j->maps[i * j->stride + p];
+            const float *restrict const row = j->query + (b * j->queries + listed[i]) * j->channels;
+            if (d != 0)
+                for (int64_t k = 0; k < j->channels; k++)
+                    to[k] += d * row[k];
+        }
+    }
+}
+
+/* The gradients of one block of pairs; `before` counts the pairs ahead of it. */
+static void block_gradient(const job *j, const hm_call *c, int64_t b, int64_t first, int64_t m, int64_t before,
+                           const double d[2], double *dbias) {
+    const int64_t map = b * j->pixels * j->channels;
+    float *const dquery = (float *)c->out[ML_QUERY] + b * j->queries * j->channels;
+    const float dce = (float)(d[0] / (double)j->a->points), ddice = (float)d[1];
+    make_maps(j, b, first, m);
+#pragma omp parallel for num_threads(j->threads) schedule(static)
+    for (int64_t i = 0; i < m; i++) {
+        const points s = own_points(j);
+        const int64_t q = j->listed[first + i];
+        float *const own = j->maps + i * j->stride;
+        choose(j, before + i, b, q, own, &s);
+        j->result[i * 3 + 2] = map_gradient(j, &s, dce, ddice, own);
+        query_gradient(j, own, j->spatial + map, dquery + q * j->channels);
+    }
+    spatial_gradient(j, b, j->listed + first, m, (float *)c->out[ML_SPATIAL] + map);
+    for (int64_t i = 0; i < m; i++)
+        *dbias += (double)j->result[i * 3 + 2];
+}
+
+hm_status HM_CPU(mask_loss_back)(const hm_call *c) {
+    job j;
+    HM_TRY(open_job(c, &j));
+    const double num_boxes = hm_num_boxes(j.counts, j.images, j.a->groups);
+    double d[2] = {0, 0}, dbias = 0;
+    for (int k = 0; k < 2; k++)
+        if (c->in[ML_DCE + k] != NULL)
+            d[k] = (double)*(const float *)c->in[ML_DCE + k] / num_boxes;
+    memset(c->out[ML_SPATIAL], 0, (size_t)(j.images * j.pixels * j.channels) * sizeof(float));
+    memset(c->out[ML_QUERY], 0, (size_t)(j.images * j.queries * j.channels) * sizeof(float));
+    int64_t before = 0; /* pairs of earlier images */
+    for (int64_t b = 0; b < j.images; b++) {
+        const int64_t n = list_pairs(&j, b);
+        for (int64_t first = 0; first < n; first += HM_DOTS_ROWS)
+            block_gradient(&j, c, b, first, block_size(n, first), before + first, d, &dbias);
+        before += n;
+    }
+    *(float *)c->out[ML_BIAS] = (float)dbias;
+    return HM_OK;
+}

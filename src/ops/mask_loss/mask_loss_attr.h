@@ -1,0 +1,20 @@
+/* mask_loss_attr.h: attributes and inputs of mask_loss and its gradient. */
+#ifndef HM_OPS_MASK_LOSS_ATTR_H
+#define HM_OPS_MASK_LOSS_ATTR_H
+
+#include <stdint.h>
+
+typedef struct hm_mask_loss_attr {
+    int groups, draw;
+    int64_t map_h, map_w;   /* of the mask features */
+    int64_t mask_h, mask_w; /* of the targets' masks */
+    int64_t points;         /* P: kept for each pair */
+    int64_t chosen;         /* floor(0.75 P): of them, picked among 3P by uncertainty; the others are new draws */
+} hm_mask_loss_attr;
+
+/* spatial [B, h*w, C], query [B, G*Q, C], bias [1], counts I32 [B], masks U8 [B, T, bytes], match I32 [B, G*Q];
+ * backward also the losses' gradients (each may be absent) */
+enum { ML_SPATIAL, ML_QUERY, ML_BIAS, ML_COUNTS, ML_MASKS, ML_MATCH, ML_FORWARD_INPUTS };
+enum { ML_DCE = ML_FORWARD_INPUTS, ML_DDICE, ML_BACKWARD_INPUTS };
+
+#endif
