@@ -1,0 +1,116 @@
+/* linear.c: y = act(x W^T + b) and its gradients. The backward pass is one node each for the activation, dx, dw and db,
+ * so that nothing is computed for an input without a gradient. Formulas: with dz = dy act'(z),
+ * dx = dz W, dW = dz^T x, db = column sums of dz. */
+#include "device/cpu/colsum.h"
+#include "ops/linear/linear_attr.h"
+
+HM_CPU_DECLARE(linear);
+HM_CPU_DECLARE(linear_act_back);
+HM_CPU_DECLARE(linear_db);
+HM_CPU_DECLARE(linear_dw);
+HM_CPU_DECLARE(linear_dx);
+hm_status hm_linear_ref(const hm_call *c);
+hm_status hm_linear_act_back_ref(const hm_call *c);
+hm_status hm_linear_db_ref(const hm_call *c);
+hm_status hm_linear_dw_ref(const hm_call *c);
+hm_status hm_linear_dx_ref(const hm_call *c);
+
+extern const hm_op hm_op_linear, hm_op_linear_act_back, hm_op_linear_db, hm_op_linear_dw, hm_op_linear_dx;
+
+hm_tensor *hm_linear(hm_graph *g, hm_tensor *x, hm_tensor *w, hm_tensor *b, hm_act act) {
+    const hm_linear_attr attr = {act};
+    return hm_graph_apply(g, &hm_op_linear, &attr, sizeof attr, (hm_tensor *[]){x, w, b}, 3);
+}
+
+static bool keeps_z(const hm_node *n) {
+    const hm_act act = ((const hm_linear_attr *)n->attr)->act;
+    return (act == HM_ACT_GELU || act == HM_ACT_SILU) &&
+           (hm_wants_grad(n, 0) || hm_wants_grad(n, 1) || hm_wants_grad(n, 2));
+}
+
+static hm_status infer(hm_graph *g, hm_node *n) {
+    const hm_tensor *const x = n->in[0], *const w = n->in[1], *const b = n->in[2];
+    HM_NODE_CHECK(n, x != NULL && w != NULL, "needs an input and a weight");
+    HM_NODE_CHECK(n, ((const hm_linear_attr *)n->attr)->act <= HM_ACT_SILU, "this activation cannot be fused");
+    HM_NODE_CHECK(n, x->shape.rank >= 1 && w->shape.rank >= 2, "needs x of rank 1 and w of rank 2 or more");
+    const int64_t width = hm_dim(x, -1), features = hm_dim(w, 0);
+    HM_NODE_CHECK(n, features * width == hm_count(w), "rows of x have %lld entries, which do not fit the weight",
+                  (long long)width);
+    HM_NODE_CHECK(n, b == NULL || (b->shape.rank == 1 && hm_dim(b, 0) == features),
+                  "the bias must have one entry for each of the weight's %lld rows", (long long)features);
+    hm_shape y = x->shape;
+    y.dim[y.rank - 1] = features;
+    HM_TRY(hm_node_output(g, n, HM_F32, y));
+    return keeps_z(n) ? hm_node_output(g, n, HM_F32, y) : HM_OK;
+}
+
+static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor **din) {
+    const hm_linear_attr *const attr = n->attr;
+    hm_tensor *dz = dout[0];
+    if (attr->act != HM_ACT_NONE) {
+        hm_tensor *const kept = n->n_out > 1 ? n->out[1] : n->out[0];
+        dz = hm_graph_apply(g, &hm_op_linear_act_back, attr, sizeof *attr, (hm_tensor *[]){dz, kept}, 2);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (!hm_wants_grad(n, i))
+            continue;
+        const hm_op *const op = i == 0 ? &hm_op_linear_dx : &hm_op_linear_dw;
+        const hm_linear_shape to = {n->in[i]->shape};
+        din[i] = hm_graph_apply(g, op, &to, sizeof to, (hm_tensor *[]){dz, n->in[1 - i]}, 2);
+    }
+    if (hm_wants_grad(n, 2))
+        din[2] = hm_graph_apply(g, &hm_op_linear_db, NULL, 0, (hm_tensor *[]){dz}, 1);
+    return g->status;
+}
+
+static hm_status infer_same(hm_graph *g, hm_node *n) {
+    return hm_node_output(g, n, HM_F32, n->in[0]->shape);
+}
+
+static hm_status infer_to(hm_graph *g, hm_node *n) {
+    return hm_node_output(g, n, HM_F32, ((const hm_linear_shape *)n->attr)->shape);
+}
+
+static hm_status infer_db(hm_graph *g, hm_node *n) {
+    return hm_node_output(g, n, HM_F32, HM_SHAPE(hm_dim(n->in[0], -1)));
+}
+
+static size_t db_workspace(const hm_node *n, int threads) {
+    (void)threads;
+    const hm_tensor *const dz = n->in[0];
+    return (size_t)(hm_colsum_blocks(hm_rows(dz, 1)) * hm_dim(dz, -1)) * sizeof(float);
+}
+
+const hm_op hm_op_linear = {
+    .name = "linear",
+    .infer = infer,
+    .grad = grad,
+    .ref = hm_linear_ref,
+    .cpu = HM_CPU_KERNELS(linear),
+};
+const hm_op hm_op_linear_act_back = {
+    .name = "linear_act_back",
+    .infer = infer_same,
+    .ref = hm_linear_act_back_ref,
+    .cpu = HM_CPU_KERNELS(linear_act_back),
+    .in_place = true,
+};
+const hm_op hm_op_linear_db = {
+    .name = "linear_db",
+    .infer = infer_db,
+    .ref = hm_linear_db_ref,
+    .cpu = HM_CPU_KERNELS(linear_db),
+    .workspace = db_workspace,
+};
+const hm_op hm_op_linear_dw = {
+    .name = "linear_dw",
+    .infer = infer_to,
+    .ref = hm_linear_dw_ref,
+    .cpu = HM_CPU_KERNELS(linear_dw),
+};
+const hm_op hm_op_linear_dx = {
+    .name = "linear_dx",
+    .infer = infer_to,
+    .ref = hm_linear_dx_ref,
+    .cpu = HM_CPU_KERNELS(linear_dx),
+};
