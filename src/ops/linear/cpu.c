@@ -14,9 +14,6 @@ HM_CPU_DECLARE(linear_dw);
 HM_CPU_DECLARE(linear_dx);
 HM_CPU_DECLARE(matmul);
 
-#define SQRT_HALF       0.70710678118654752440f
-#define ONE_BY_ROOT_2PI 0.39894228040143267794f
-
 typedef struct finish {
     const float *bias; /* [N] or NULL */
     float *y;          /* [M, N] */
@@ -33,8 +30,10 @@ static void apply_act(hm_act act, const float *z, float *y, int64_t n) {
         return;
     case HM_ACT_GELU:
 #pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            y[j] = 0.5f * z[j] * (1 + hm_erff(z[j] * SQRT_HALF));
+        for (int64_t j = 0; j < n; j++) {
+            float density;
+            y[j] = z[j] * hm_normal_cdff(z[j], &density);
+        }
         return;
     case HM_ACT_SILU:
 #pragma omp simd
@@ -86,9 +85,11 @@ static void act_back(hm_act act, const float *dy, const float *z, float *dz, int
         return;
     case HM_ACT_GELU:
 #pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            dz[j] = dy[j] *
-                    (0.5f * (1 + hm_erff(z[j] * SQRT_HALF)) + z[j] * (ONE_BY_ROOT_2PI * hm_expf(-0.5f * z[j] * z[j])));
+        for (int64_t j = 0; j < n; j++) {
+            float density;
+            const float cdf = hm_normal_cdff(z[j], &density);
+            dz[j] = dy[j] * (cdf + z[j] * density);
+        }
         return;
     default: /* SiLU */
 #pragma omp simd
