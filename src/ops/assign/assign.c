@@ -1,0 +1,42 @@
+/* assign.c: builder and shape rule of the assignment op. The solver itself is solver.c. */
+#include "ops/assign/assign.h"
+
+#include "graph/op.h"
+#include "ops/assign/assign_attr.h"
+#include "ops/assign/solver.h"
+
+HM_CPU_DECLARE(assign);
+hm_status assign_ref(const hm_call *c);
+
+static hm_status infer(hm_graph *g, hm_node *n) {
+    const hm_tensor *const cost = n->in[0], *const counts = n->in[1];
+    const hm_assign_attr *const a = n->attr;
+    HM_NODE_CHECK(n, cost != NULL && cost->dtype == HM_F32 && cost->shape.rank == 3, "cost must be [B, G*Q, T]");
+    HM_NODE_CHECK(n, a->groups > 0 && hm_dim(cost, 1) % a->groups == 0, "%lld rows do not fall into %d equal groups",
+                  (long long)hm_dim(cost, 1), a->groups);
+    HM_NODE_CHECK(
+        n, counts != NULL && counts->dtype == HM_I32 && counts->shape.rank == 1 && hm_dim(counts, 0) == hm_dim(cost, 0),
+        "counts must be i32 [B]");
+    return hm_node_output(g, n, HM_I32, HM_SHAPE(hm_dim(cost, 0), hm_dim(cost, 1)));
+}
+
+/* One problem's scratch for each thread. */
+static size_t workspace(const hm_node *n, int threads) {
+    const hm_assign_attr *const a = n->attr;
+    const size_t one = hm_assign_scratch(hm_dim(n->in[0], 1) / a->groups, hm_dim(n->in[0], 2));
+    return (size_t)threads * ((one + 63) & ~(size_t)63);
+}
+
+const hm_op hm_op_assign = {
+    .name = "assign",
+    .infer = infer,
+    .no_grad = true,
+    .ref = assign_ref,
+    .cpu = HM_CPU_KERNELS(assign),
+    .workspace = workspace,
+};
+
+hm_tensor *hm_assign(hm_graph *g, hm_tensor *cost, hm_tensor *counts, int groups) {
+    const hm_assign_attr attr = {.groups = groups};
+    return hm_graph_apply(g, &hm_op_assign, &attr, sizeof attr, (hm_tensor *[]){cost, counts}, 2);
+}

@@ -1,0 +1,34 @@
+/* test.c: opcheck cases of assign. Random costs have one optimum, so that the matches must be the same numbers. */
+#include "opcheck/opcheck.h"
+
+#include "ops/assign/assign.h"
+
+static void solve(oc *o, const char *name, hm_shape cost, const int32_t *counts, int groups) {
+    if (!oc_case(o, name))
+        return;
+    hm_tensor *const c = oc_constant(o, cost, -3, 5);
+    oc_output(o, hm_assign(o->g, c, oc_ints(o, HM_SHAPE(cost.dim[0]), counts), groups));
+    oc_end(o);
+}
+
+static void refused(oc *o) {
+    if (oc_case(o, "groups_do_not_divide")) {
+        hm_assign(o->g, oc_constant(o, HM_SHAPE(1, 10, 3), 0, 1), oc_ints(o, HM_SHAPE(1), (int32_t[]){3}), 3);
+        oc_end_refused(o, "equal groups");
+    }
+    if (oc_case(o, "counts_per_image")) {
+        hm_assign(o->g, oc_constant(o, HM_SHAPE(2, 10, 3), 0, 1), oc_ints(o, HM_SHAPE(1), (int32_t[]){3}), 1);
+        oc_end_refused(o, "counts");
+    }
+}
+
+void opcheck_assign(oc *o) {
+    solve(o, "one_by_one", HM_SHAPE(1, 1, 1), (int32_t[]){1}, 1);
+    solve(o, "no_targets", HM_SHAPE(2, 6, 4), (int32_t[]){0, 0}, 2);
+    solve(o, "no_room", HM_SHAPE(2, 6, 0), (int32_t[]){0, 0}, 2);
+    solve(o, "groups13_mixed_counts", HM_SHAPE(3, 13 * 20, 17), (int32_t[]){3, 0, 17}, 13);
+    solve(o, "more_targets_than_queries", HM_SHAPE(2, 2 * 10, 33), (int32_t[]){33, 12}, 2);
+    solve(o, "square", HM_SHAPE(1, 33, 33), (int32_t[]){33}, 1);
+    solve(o, "tall", HM_SHAPE(1, 1025, 5), (int32_t[]){4}, 1);
+    refused(o);
+}
