@@ -6,9 +6,10 @@
 
 #include "ops/match_cost/match_cost.h"
 
-/* *class_error = 100 - 100 * share of matched pairs whose largest logit is the target's class (100 with no pair);
- * *cardinality_error = mean over images of |number of queries whose largest logit is not the last class - counts[b]|
- * (all G*Q queries are counted, upstream's quirk: check against losses.json). Scalars; no gradient. */
+/* match I32 [B, G*Q] as from hm_assign. *class_error = 100 - 100 * share of matched pairs whose largest logit (the
+ * first of equals) is the target's class (100 with no pair); *cardinality_error = mean over images of |number of
+ * queries whose largest logit is positive (score above 0.5) - counts[b]|; all G*Q queries are counted, as upstream
+ * does. A query with a NaN logit counts as wrong and as not confident. Scalars; no gradient. */
 void hm_loss_stats(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_tensor *match, hm_tensor **class_error,
                    hm_tensor **cardinality_error);
 
