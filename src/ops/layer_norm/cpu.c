@@ -1,0 +1,117 @@
+/* cpu.c: layer normalisation in fp32, a row at a time while it is in cache; sums in double. Results may overwrite the
+ * first input: a row is read whole before it is written. */
+#include <math.h>
+
+#include "graph/op.h"
+#include "ops/layer_norm/layer_norm_attr.h"
+
+hm_status HM_CPU(hm_layer_norm)(const hm_call *c);
+hm_status HM_CPU(hm_layer_norm_back)(const hm_call *c);
+
+static int threads_for(const hm_call *c, int64_t elements) {
+    return elements > 8192 ? c->run->threads : 1;
+}
+
+static void forward_row(const float *x, float *y, const float *gain, const float *bias, int64_t n, double eps,
+                        float *mean_out, float *scale_out) {
+    double sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i];
+    const float mean = (float)(sum / (double)n);
+#pragma omp simd reduction(+ : squares)
+    for (int64_t i = 0; i < n; i++) {
+        const float d = x[i] - mean;
+        squares += (double)(d * d);
+    }
+    const float scale = (float)(1 / sqrt(squares / (double)n + eps));
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+    *mean_out = mean;
+    *scale_out = scale;
+}
+
+hm_status HM_CPU(hm_layer_norm)(const hm_call *c) {
+    const double eps = (double)((const hm_layer_norm_attr *)c->node->attr)->eps;
+    const int64_t channels = hm_dim(c->node->in[0], -1), rows = hm_rows(c->node->in[0], 1);
+    const float *const x = c->in[0], *const gain = c->in[1], *const bias = c->in[2];
+    float *const y = c->out[0], *const mean = c->out[1], *const scale = c->out[2];
+#pragma omp parallel for schedule(static) num_threads(threads_for(c, rows *channels))
+    for (int64_t r = 0; r < rows; r++)
+        forward_row(x + r * channels, y + r * channels, gain, bias, channels, eps, mean + r, scale + r);
+    return HM_OK;
+}
+
+typedef struct row {
+    const float *dout, *x; /* [n] */
+    float mean, scale;
+    int64_t n;
+} row;
+
+static void back_row_x(const row *r, const float *gain, float *dx) {
+    const float *const dout = r->dout, *const x = r->x;
+    const float mean = r->mean, scale = r->scale;
+    double sum = 0, dot = 0; /* of h and of h xhat, h = dout gain */
+#pragma omp simd reduction(+ : sum, dot)
+    for (int64_t i = 0; i < r->n; i++) {
+        const float h = dout[i] * gain[i];
+        sum += (double)h;
+        dot += (double)(h * ((x[i] - mean) * scale));
+    }
+    const float a = (float)(sum / (double)r->n), b = (float)(dot / (double)r->n);
+#pragma omp simd
+    for (int64_t i = 0; i < r->n; i++)
+        dx[i] = (dout[i] * gain[i] - a - (x[i] - mean) * scale * b) * scale;
+}
+
+static void back_row_affine(const row *r, double *dgain, double *dbias) {
+    const float *const dout = r->dout, *const x = r->x;
+    const float mean = r->mean, scale = r->scale;
+#pragma omp simd
+    for (int64_t i = 0; i < r->n; i++) {
+        dgain[i] += (double)(dout[i] * ((x[i] - mean) * scale));
+        dbias[i] += (double)dout[i];
+    }
+}
+
+/* Rows of one part; its sums are work[part, 2, channels]. */
+static void back_part(const hm_call *c, int64_t part, int64_t parts) {
+    const hm_layer_norm_back_attr *const attr = c->node->attr;
+    const int64_t channels = hm_dim(c->node->in[0], -1), rows = hm_rows(c->node->in[0], 1);
+    const float *const dout = c->in[0], *const x = c->in[1], *const mean = c->in[2], *const scale = c->in[3];
+    double *const dgain = (double *)c->work + part * 2 * channels, *const dbias = dgain + channels;
+    for (int64_t i = 0; i < 2 * channels && attr->want_affine; i++)
+        dgain[i] = 0;
+    for (int64_t k = part * rows / parts; k < (part + 1) * rows / parts; k++) {
+        const row r = {dout + k * channels, x + k * channels, mean[k], scale[k], channels};
+        if (attr->want_affine)
+            back_row_affine(&r, dgain, dbias);
+        if (attr->want_x)
+            back_row_x(&r, c->in[4], (float *)c->out[0] + k * channels);
+    }
+}
+
+static void join_parts(const double *parted, int64_t parts, int64_t channels, float *dgain, float *dbias) {
+    for (int64_t i = 0; i < channels; i++) {
+        double gain = 0, bias = 0;
+        for (int64_t p = 0; p < parts; p++) {
+            gain += parted[p * 2 * channels + i];
+            bias += parted[(p * 2 + 1) * channels + i];
+        }
+        dgain[i] = (float)gain;
+        dbias[i] = (float)bias;
+    }
+}
+
+hm_status HM_CPU(hm_layer_norm_back)(const hm_call *c) {
+    const hm_layer_norm_back_attr *const attr = c->node->attr;
+    const int64_t channels = hm_dim(c->node->in[0], -1), rows = hm_rows(c->node->in[0], 1);
+    const int64_t parts = hm_layer_norm_parts(rows);
+#pragma omp parallel for schedule(static) num_threads(threads_for(c, rows *channels))
+    for (int64_t p = 0; p < parts; p++)
+        back_part(c, p, parts);
+    if (attr->want_affine)
+        join_parts(c->work, parts, channels, c->out[attr->want_x ? 1 : 0], c->out[attr->want_x ? 2 : 1]);
+    return HM_OK;
+}
