@@ -4,10 +4,11 @@
 
 #include "graph/graph.h"
 
+/* In double, as PyTorch keeps them: 1 - beta2 would lose five digits in float. */
 typedef struct hm_adamw_options {
-    float lr;           /* of this tensor's group, before the schedule */
-    float weight_decay; /* decoupled */
-    float beta1, beta2, eps;
+    double lr;           /* of this tensor's group, before the schedule */
+    double weight_decay; /* decoupled */
+    double beta1, beta2, eps;
 } hm_adamw_options;
 
 /* Updates p, m, v in place (storage PARAM and STATE): with lr' = lr * lr_factor, g' = g * factor, t = step count (fp32

@@ -1,0 +1,17 @@
+/* grad_norm_attr.h: attributes of the gradient norm. */
+#ifndef HM_OPS_GRAD_NORM_ATTR_H
+#define HM_OPS_GRAD_NORM_ATTR_H
+
+typedef struct hm_grad_norm_attr {
+    float max_norm; /* no clipping when it is not positive */
+} hm_grad_norm_attr;
+
+#define HM_GRAD_NORM_BLOCK 16384 /* elements whose squares are summed in one go */
+
+/* An infinite norm gives 0; NaN stays NaN, so that the update shows it. */
+static inline double hm_clip_factor(double norm, double max_norm) {
+    const double factor = max_norm / (norm + 1e-6);
+    return max_norm > 0 && !(factor > 1) ? factor : 1;
+}
+
+#endif
