@@ -81,11 +81,34 @@ static void copy_rows(const hm_call *c, const layout *l, int64_t count) {
     }
 }
 
+typedef uint32_t quad __attribute__((vector_size(16)));
+
+/* Four by four elements, transposed in registers. */
+static inline void transpose_quads(const uint32_t *x, int64_t x_stride, uint32_t *y, int64_t y_stride) {
+    quad in[4], out[4];
+    for (int k = 0; k < 4; k++)
+        memcpy(&in[k], x + k * x_stride, sizeof in[k]);
+    const quad a = __builtin_shufflevector(in[0], in[1], 0, 4, 1, 5),
+               b = __builtin_shufflevector(in[0], in[1], 2, 6, 3, 7);
+    const quad c = __builtin_shufflevector(in[2], in[3], 0, 4, 1, 5),
+               d = __builtin_shufflevector(in[2], in[3], 2, 6, 3, 7);
+    out[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+    out[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+    out[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+    out[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+    for (int k = 0; k < 4; k++)
+        memcpy(y + k * y_stride, &out[k], sizeof out[k]);
+}
+
 /* y[i * y_stride + j] = x[j * x_stride + i] for i < rows, j < columns. */
 static void transpose_tile(const uint32_t *x, int64_t x_stride, uint32_t *y, int64_t y_stride, int64_t rows,
                            int64_t columns) {
+    const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+    for (int64_t i = 0; i < whole_rows; i += 4)
+        for (int64_t j = 0; j < whole_columns; j += 4)
+            transpose_quads(x + j * x_stride + i, x_stride, y + i * y_stride + j, y_stride);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++)
+        for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)
             y[i * y_stride + j] = x[j * x_stride + i];
 }
 
