@@ -1,5 +1,6 @@
-/* coco.h: COCO annotation and result files, streamed (yajl): memory holds the compact content, never a JSON tree.
- * Polygons and RLE stay as they are in the file; masks are made on demand (hm_coco_mask). */
+/* coco.h: COCO annotation files, streamed (yajl): memory holds the compact content, never a JSON tree.
+ * Polygons and RLE stay as they are in the file; masks are made on demand (hm_coco_mask). Results files are
+ * eval/coco_results.h's. */
 #ifndef HM_DATA_COCO_H
 #define HM_DATA_COCO_H
 
@@ -29,7 +30,6 @@ typedef struct hm_coco_ann {
     bool has_box;  /* false: box is zero */
     double box[4]; /* x,y,w,h pixels */
     double area;   /* as the file states; NaN when it states none */
-    double score;  /* results only */
     hm_seg seg;
 } hm_coco_ann;
 
@@ -53,14 +53,12 @@ typedef struct hm_coco {
 } hm_coco;
 
 /* Reads an annotation file. Every fault (unknown image or category, polygon of two points, RLE of the wrong size, NaN
- * or infinite number, duplicate image id, JSON cut short) is HM_ERR_FORMAT naming file, line or byte and annotation id.
- */
+ * or infinite number, duplicate id, missing field, JSON cut short) is HM_ERR_FORMAT naming file, byte and annotation
+ * id. An annotation may lack its box or its segmentation, not both. On failure *out is empty. */
 hm_status hm_coco_read(hm_coco *out, const char *path);
 
-/* Reads a COCO results file (array of {image_id, category_id, score, bbox and/or segmentation}) against `gt`: image and
- * category of each result index gt's tables; an unknown one is HM_ERR_FORMAT. Only anns and their pools are filled;
- * anns are in file order. A result without bbox gets its mask's box. */
-hm_status hm_coco_read_results(hm_coco *out, const char *path, const hm_coco *gt);
+/* The same from memory; `name` stands for the path in messages and in out->path. */
+hm_status hm_coco_read_memory(hm_coco *out, const char *name, const void *json, size_t len);
 
 void hm_coco_free(hm_coco *c); /* takes NULL and half-built objects */
 
