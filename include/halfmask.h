@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,120 @@ typedef enum hm_status {
 
 /* The message of the last failure on the calling thread; "" when there was none. */
 const char *hm_error_message(void);
+
+/* ---- Options ----
+ * Each command has a struct of options. Names are rfdetr's; hm_options_defaults fills a zeroed struct, after which
+ * members may be set directly or by name. Strings are owned by the struct (malloc); hm_options_free frees them. */
+typedef enum hm_command {
+    HM_COMMAND_TRAIN,   /* hm_train_options */
+    HM_COMMAND_EVAL,    /* hm_eval_options */
+    HM_COMMAND_PREDICT, /* hm_predict_options */
+    HM_COMMAND_INFO,    /* hm_info_options */
+    HM_COMMAND_SHAPES,  /* hm_shapes_options */
+} hm_command;
+
+hm_status hm_options_defaults(hm_command command, void *options);
+void hm_options_free(hm_command command, void *options);
+/* HM_ERR_ARG for an unknown name (with the nearest known one) or a bad value; '-' equals '_' in names. `where` says
+ * where the text stands, or NULL. */
+hm_status hm_options_set(hm_command command, void *options, const char *name, const char *value, const char *where);
+/* A flat YAML mapping of settings. */
+hm_status hm_options_load_yaml(hm_command command, void *options, const char *path);
+/* Whether the option called `name` is true or false, so that it may stand alone on a command line; false if unknown. */
+bool hm_options_is_switch(hm_command command, const char *name);
+/* One aligned, wrapped entry per option. */
+void hm_options_help(hm_command command, FILE *to);
+
+/* ---- Training ---- */
+typedef struct hm_train_options {
+    char *dataset_dir;        /* COCO tree: train/ valid/ (test/), each with _annotations.coco.json */
+    char *output_dir;         /* "output" */
+    char *model;              /* a variant: "seg-nano", ..., "seg-micro" */
+    char *pretrain_weights;   /* safetensors under upstream's names; NULL: from scratch */
+    int32_t resolution;       /* pixels; 0 = the variant's */
+    int32_t epochs;           /* 100 */
+    int32_t batch_size;       /* 4 */
+    int32_t grad_accum_steps; /* 4: batches of one optimizer step */
+    double lr, lr_encoder;    /* 1e-4, 1.5e-4 */
+    double lr_vit_layer_decay, lr_component_decay; /* 0.8, 0.7 */
+    double weight_decay;                           /* 1e-4 */
+    double adamw_eps;                              /* 1e-8 */
+    double clip_max_norm;                          /* 0.1 */
+    double warmup_epochs;                          /* 0 */
+    int lr_scheduler;                              /* 0 step, 1 cosine */
+    int32_t lr_drop;                               /* 100: epoch of the drop to a tenth */
+    double lr_min_factor;                          /* 0 */
+    bool use_ema;                                  /* true */
+    double ema_decay, ema_tau;                     /* 0.993, 100 */
+    int64_t seed;                                  /* 42 */
+    int32_t num_workers;                           /* threads that decode; 0 = choose */
+    bool scale_jitter;                             /* true: random crops besides flips */
+    int32_t eval_interval;                         /* 1: epochs between validations */
+    int32_t eval_max_dets;                         /* 500 */
+    bool run_test;   /* true: judge the test split, if there is one, with the best weights */
+    int32_t threads; /* of the CPU backend; 0 = all */
+} hm_train_options;
+
+typedef struct hm_train_result {
+    int64_t steps; /* optimizer steps */
+    double seconds;
+    double best;               /* val/mAP_50_95 (masks, or boxes for detection); NaN when never validated */
+    double test_ap, test_ap50; /* of the test split, masks or boxes; NaN when there is none */
+} hm_train_result;
+
+/* Trains; output_dir receives training_config.json, metrics.csv, last.safetensors, checkpoint_best_total.safetensors
+ * and pictures. Progress goes to `log` (a bar when it is a terminal); NULL: silence. `result` may be NULL. */
+hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result);
+
+/* ---- Evaluation ---- */
+typedef struct hm_eval_options {
+    char *dataset_dir; /* with `weights`: judge the model on a split of this tree */
+    char *weights;
+    char *split;        /* "test", or "valid" when there is no test */
+    int32_t batch_size; /* 4 */
+    int32_t num_workers, threads;
+    char *gt, *dt;         /* instead: judge a COCO results file against an annotation file */
+    int iou_type;          /* 0 segm, 1 bbox; with weights both are printed for a segmentation model */
+    int32_t eval_max_dets; /* 100: the largest of 1, 10, N */
+    bool json;             /* print JSON */
+    char *out;             /* also write the detections as COCO results; NULL: no */
+} hm_eval_options;
+
+/* Judges as the options say and writes the report to `to`; progress to `log` (may be NULL). */
+hm_status hm_eval(const hm_eval_options *options, FILE *to, FILE *log);
+
+/* ---- Prediction ---- */
+typedef struct hm_predict_options {
+    char *weights;
+    char *out;        /* folder: predictions.json (COCO results) and one picture per image */
+    double threshold; /* 0.5: scores must be greater */
+    int32_t threads;
+} hm_predict_options;
+
+hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log);
+
+/* ---- Information ---- */
+typedef struct hm_info_options {
+    char *weights; /* or */
+    char *model;
+    bool plan;          /* print the memory plan of a training step, of evaluation */
+    int32_t batch_size; /* of the plan */
+    int32_t resolution; /* 0 = the variant's */
+    char *dot;          /* write the training graph for Graphviz; NULL: no */
+    char *dump;         /* write the training graph as text; NULL: no */
+} hm_info_options;
+
+hm_status hm_info(const hm_info_options *options, FILE *to);
+
+/* ---- The built-in data set ---- */
+typedef struct hm_shapes_options {
+    char *dir;
+    int32_t train, valid, test; /* images of each split: 1500, 150, 150 */
+    int32_t size;               /* pixels, about */
+    int64_t seed;
+} hm_shapes_options;
+
+hm_status hm_shapes(const hm_shapes_options *options, FILE *log);
 
 #ifdef __cplusplus
 }

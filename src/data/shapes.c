@@ -25,15 +25,15 @@ typedef struct text {
 } text;
 
 typedef struct writer {
-    const hm_shapes_options *options;
+    const hm_shapes_config *options;
     const char *dir, *split;
     text images, annotations; /* the members of the JSON arrays */
     int64_t annotation_id;    /* the next one; from 1, as COCO's evaluation takes 0 for "no match" */
     int64_t done, total;      /* images */
 } writer;
 
-hm_shapes_options hm_shapes_defaults(void) {
-    return (hm_shapes_options){.counts = {1500, 150, 150}, .min_side = 96, .max_side = 128, .seed = 0};
+hm_shapes_config hm_shapes_defaults(void) {
+    return (hm_shapes_config){.counts = {1500, 150, 150}, .min_side = 96, .max_side = 128, .seed = 0};
 }
 
 __attribute__((format(printf, 2, 3))) static hm_status put(text *t, const char *fmt, ...) {
@@ -186,7 +186,7 @@ static hm_status write_split(writer *w, int32_t count, hm_shapes_tick *tick, voi
 
 /* ---- options ---- */
 
-static hm_status check_options(const hm_shapes_options *o) {
+static hm_status check_options(const hm_shapes_config *o) {
     for (int i = 0; i < 3; i++)
         if (o->counts[i] < 0 || o->counts[i] > MAX_COUNT)
             HM_FAIL(HM_ERR_ARG, "%d images for %s: choose 0 to %d", (int)o->counts[i], SPLITS[i], (int)MAX_COUNT);
@@ -211,7 +211,7 @@ static hm_status check_empty(const char *dir) {
     return HM_OK;
 }
 
-hm_status hm_shapes_write(const char *dir, const hm_shapes_options *options, hm_shapes_tick *tick, void *user) {
+hm_status hm_shapes_write(const char *dir, const hm_shapes_config *options, hm_shapes_tick *tick, void *user) {
     writer w = {.options = options, .dir = dir};
     HM_TRY(check_options(options));
     HM_TRY(check_empty(dir));

@@ -8,13 +8,13 @@
 
 enum { HM_SHAPE_CLASSES = 3, HM_SHAPE_MAX_POINTS = 64, HM_SHAPES_MAX = 6, HM_SHAPES_MAX_IN_CROWD = 12 };
 
-typedef struct hm_shapes_options {
+typedef struct hm_shapes_config {
     int32_t counts[3];          /* images in train, valid, test; 0 makes a split without images */
     int32_t min_side, max_side; /* pixels; each image draws its width and height between them */
     int64_t seed;
-} hm_shapes_options;
+} hm_shapes_config;
 
-hm_shapes_options hm_shapes_defaults(void); /* 1500, 150, 150 images of 96 to 128 pixels */
+hm_shapes_config hm_shapes_defaults(void); /* 1500, 150, 150 images of 96 to 128 pixels */
 
 extern const char *const hm_shape_names[HM_SHAPE_CLASSES]; /* circle, triangle, square */
 
@@ -23,7 +23,7 @@ typedef void hm_shapes_tick(void *user, int64_t done, int64_t total);
 
 /* Makes DIR/{train,valid,test} with images and _annotations.coco.json. HM_ERR_ARG for options out of range (sides 48 to
  * 4096, counts 0 to 1,000,000) and for a DIR that exists and is not an empty folder. */
-hm_status hm_shapes_write(const char *dir, const hm_shapes_options *options, hm_shapes_tick *tick, void *user);
+hm_status hm_shapes_write(const char *dir, const hm_shapes_config *options, hm_shapes_tick *tick, void *user);
 
 /* One shape, or one crowd of small shapes of a class that touch each other. */
 typedef struct hm_shape {
@@ -44,10 +44,10 @@ typedef struct hm_scene {
 } hm_scene;
 
 /* Composes image `index` of a split ("train", …) and its masks. *out must be freed. */
-hm_status hm_scene_make(hm_scene **out, const hm_shapes_options *options, const char *split, int32_t index);
+hm_status hm_scene_make(hm_scene **out, const hm_shapes_config *options, const char *split, int32_t index);
 
 /* Paints it: *rgb = [h, w, 3] bytes, to be freed. */
-hm_status hm_scene_paint(const hm_scene *scene, const hm_shapes_options *options, const char *split, int32_t index,
+hm_status hm_scene_paint(const hm_scene *scene, const hm_shapes_config *options, const char *split, int32_t index,
                          uint8_t **rgb);
 
 void hm_scene_free(hm_scene *scene); /* takes NULL */

@@ -113,7 +113,7 @@ static void take_pixels(cairo_surface_t *surface, hm_draws *d, double sigma, uin
     }
 }
 
-hm_status hm_scene_paint(const hm_scene *scene, const hm_shapes_options *options, const char *split, int32_t index,
+hm_status hm_scene_paint(const hm_scene *scene, const hm_shapes_config *options, const char *split, int32_t index,
                          uint8_t **rgb) {
     hm_draws d = hm_draws_begin(options->seed, split, "paint", index);
     hm_status st;

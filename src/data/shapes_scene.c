@@ -194,7 +194,7 @@ done:
     return st;
 }
 
-hm_status hm_scene_make(hm_scene **out, const hm_shapes_options *options, const char *split, int32_t index) {
+hm_status hm_scene_make(hm_scene **out, const hm_shapes_config *options, const char *split, int32_t index) {
     hm_draws d = hm_draws_begin(options->seed, split, "scene", index);
     hm_scene *s = NULL;
     *out = NULL;

@@ -103,7 +103,7 @@ static void test_grid(void **state) {
 
 static void test_written_png_reads_back(void **state) {
     (void)state;
-    const hm_shapes_options o = hm_shapes_defaults();
+    const hm_shapes_config o = hm_shapes_defaults();
     char path[] = "/tmp/hm-picture-XXXXXX";
     hm_scene *s;
     uint8_t *rgb;

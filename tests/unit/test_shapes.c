@@ -16,7 +16,7 @@
 #include "io/atomic.h"
 
 static char folder[] = "/tmp/hm-shapes-XXXXXX", tree[64];
-static const hm_shapes_options SMALL = {.counts = {60, 5, 0}, .min_side = 64, .max_side = 80, .seed = 3};
+static const hm_shapes_config SMALL = {.counts = {60, 5, 0}, .min_side = 64, .max_side = 80, .seed = 3};
 
 static int make_folder(void **state) {
     (void)state;
@@ -236,7 +236,7 @@ static void test_same_options_same_bytes(void **state) {
     (void)state;
     char again[80], other[80];
     int64_t ticks = 0;
-    hm_shapes_options o = SMALL;
+    hm_shapes_config o = SMALL;
     o.counts[0] = 0;
     snprintf(again, sizeof again, "%s/again", folder);
     snprintf(other, sizeof other, "%s/other", folder);
@@ -258,7 +258,7 @@ static void test_same_options_same_bytes(void **state) {
 
 static void test_refusals(void **state) {
     (void)state;
-    hm_shapes_options o = SMALL;
+    hm_shapes_config o = SMALL;
     char path[96];
     assert_int_equal(hm_shapes_write(tree, &SMALL, NULL, NULL), HM_ERR_ARG);
     assert_non_null(strstr(hm_error_message(), "not empty"));
@@ -279,7 +279,7 @@ static void test_refusals(void **state) {
 static void test_empty_folder_is_used(void **state) {
     (void)state;
     char path[96];
-    const hm_shapes_options o = {.counts = {1, 0, 0}, .min_side = 48, .max_side = 48};
+    const hm_shapes_config o = {.counts = {1, 0, 0}, .min_side = 48, .max_side = 48};
     snprintf(path, sizeof path, "%s/empty", folder);
     assert_int_equal(mkdir(path, 0777), 0);
     assert_int_equal(hm_shapes_write(path, &o, NULL, NULL), HM_OK);
