@@ -286,9 +286,9 @@ static bool at_nan(const char *json, size_t len, size_t at) {
 static hm_status not_json(parser *p, const char *json, size_t len) {
     unsigned char *const why = yajl_get_error(p->json, 0, NULL, 0);
     const char *const reason = why != NULL ? (const char *)why : "";
-    if (p->ended && strstr(reason, "premature EOF") != NULL)
+    if (p->ended) /* whatever yajl calls it: half a literal or number is no "premature EOF" to it */
         hm_fail(HM_ERR_FORMAT, "the file ends in the middle of its JSON; was its download or copy cut short?");
-    else if (!p->ended && at_nan(json, len, yajl_get_bytes_consumed(p->json)))
+    else if (at_nan(json, len, yajl_get_bytes_consumed(p->json)))
         hm_fail(HM_ERR_FORMAT, "NaN or Infinity stands where a number is due (Python writes them, JSON has neither); "
                                "correct or remove it");
     else

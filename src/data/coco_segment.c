@@ -82,6 +82,7 @@ hm_status hm_coco_add_size(hm_coco_build *b, const char *text, double x) {
     int64_t *const side = &b->size[b->numbers++];
     if (!hm_coco_integer(text, x, side) || *side < 1 || *side > INT32_MAX)
         HM_FAIL(HM_ERR_FORMAT, "\"size\" has %s; write %s", text, hm_coco_key_form(HM_COCO_SIZE));
+    b->seen |= 1u << HM_COCO_SIZE;
     return HM_OK;
 }
 

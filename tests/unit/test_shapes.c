@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "data/coco.h"
 #include "data/image.h"
 #include "data/shapes.h"
 #include "io/atomic.h"
@@ -164,6 +165,29 @@ static void test_split_without_images(void **state) {
     cJSON_Delete(json);
 }
 
+/* The annotation reader takes every split and gives back masks of the stated area. */
+static void test_annotation_reader_takes_it(void **state) {
+    (void)state;
+    static const char *const splits[] = {"train", "valid", "test"};
+    for (int i = 0; i < 3; i++) {
+        char path[128];
+        hm_coco c;
+        hm_rle mask;
+        snprintf(path, sizeof path, "%s/%s/_annotations.coco.json", tree, splits[i]);
+        if (hm_coco_read(&c, path) != HM_OK)
+            fail_msg("%s", hm_error_message());
+        assert_true(c.n_images == (size_t)SMALL.counts[i] && (c.n_anns > 0) == (i < 2));
+        for (size_t k = 0; k < c.n_anns; k++) {
+            const hm_coco_ann *const a = &c.anns[k];
+            const hm_coco_image *const image = &c.images[a->image];
+            assert_int_equal(hm_coco_mask(&c, a, image->height, image->width, &mask), HM_OK);
+            assert_true((double)hm_rle_area(&mask) == a->area && a->has_box);
+            hm_rle_free(&mask);
+        }
+        hm_coco_free(&c);
+    }
+}
+
 /* Masks of one image never share a pixel. */
 static void test_masks_are_disjoint(void **state) {
     (void)state;
@@ -287,13 +311,10 @@ static void test_empty_folder_is_used(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_annotations_agree),
-        cmocka_unit_test(test_images_have_the_stated_size),
-        cmocka_unit_test(test_split_without_images),
-        cmocka_unit_test(test_masks_are_disjoint),
-        cmocka_unit_test(test_painting_follows_the_mask),
-        cmocka_unit_test(test_same_options_same_bytes),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_annotations_agree),       cmocka_unit_test(test_images_have_the_stated_size),
+        cmocka_unit_test(test_split_without_images),    cmocka_unit_test(test_annotation_reader_takes_it),
+        cmocka_unit_test(test_masks_are_disjoint),      cmocka_unit_test(test_painting_follows_the_mask),
+        cmocka_unit_test(test_same_options_same_bytes), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_empty_folder_is_used),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
