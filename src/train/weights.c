@@ -1,0 +1,355 @@
+/* weights.c: reading weights files: which model it is, whether every tensor fits, and the numbers. */
+#include "train/weights.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/safetensors.h"
+#include "model/rfdetr.h"
+#include "train/weights_graph.h"
+#include "train/weights_number.h"
+
+#define POSITIONS   "backbone.0.encoder.encoder.embeddings.position_embeddings"
+#define PATCHES     "backbone.0.encoder.encoder.embeddings.patch_embeddings.projection.weight"
+#define QUERIES     "query_feat.weight"
+#define CLASS_HEAD  "class_embed."
+#define ENC_HEAD    "transformer.enc_out_class_embed."
+#define KNOWN_EXTRA "_kp_active_mask" /* an empty buffer of upstream's */
+
+enum { MAX_RESOLUTION = 8192, MAX_CLASSES = 1 << 20 };
+
+struct hm_weights {
+    char *path;
+    hm_safetensors *file;
+    hm_model_config config;
+    hm_classes classes;
+};
+
+hm_status hm_weights_graph(hm_graph **out, const hm_model_config *c) {
+    hm_model *m = NULL;
+    HM_TRY(hm_graph_create(out));
+    const hm_model_options opt = {.batch = 1, .height = c->resolution, .width = c->resolution, .training = true};
+    const hm_status st = hm_model_build(&m, *out, c, &opt);
+    hm_model_free(m);
+    return st;
+}
+
+/* ---- shapes ---- */
+
+/* The tensor's shape as the graph writes it; ranks that the graph does not know end in "...". */
+static const char *file_shape(const hm_safetensor *t, char buf[static 96]) {
+    hm_shape s = {.rank = t->rank < HM_MAX_RANK ? t->rank : HM_MAX_RANK};
+    for (int i = 0; i < s.rank; i++)
+        s.dim[i] = t->shape[i];
+    return hm_shape_text(s, buf);
+}
+
+static bool shape_is(const hm_safetensor *t, hm_shape s) {
+    bool same = t->rank == s.rank;
+    for (int i = 0; same && i < s.rank; i++)
+        same = t->shape[i] == s.dim[i];
+    return same;
+}
+
+static bool is_class_head(const char *name) {
+    return strncmp(name, CLASS_HEAD, strlen(CLASS_HEAD)) == 0 || strncmp(name, ENC_HEAD, strlen(ENC_HEAD)) == 0;
+}
+
+/* ---- which model it is ---- */
+
+static hm_status find_tensor(const hm_safetensor **out, const hm_weights *w, const char *name, int rank) {
+    char shape[96];
+    *out = hm_safetensors_find(w->file, name);
+    if (*out == NULL)
+        HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, so it does not hold the weights of an RF-DETR model", w->path,
+                name);
+    if ((*out)->rank != rank)
+        HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but must have %d dimensions", w->path, name,
+                file_shape(*out, shape), rank);
+    return HM_OK;
+}
+
+static bool has_decoder_layer(const hm_weights *w, int i) {
+    char name[96];
+    snprintf(name, sizeof name, "transformer.decoder.layers.%d.linear1.weight", i);
+    return hm_safetensors_find(w->file, name) != NULL;
+}
+
+/* Whether the file's tensors can only be this variant's. */
+static bool looks_like(const hm_weights *w, const hm_model_config *c) {
+    const hm_safetensor *const positions = hm_safetensors_find(w->file, POSITIONS);
+    const hm_safetensor *const patches = hm_safetensors_find(w->file, PATCHES);
+    const hm_safetensor *const queries = hm_safetensors_find(w->file, QUERIES);
+    const int64_t grid = c->positional_encoding_size, C = c->encoder_hidden, p = c->patch_size;
+    if (positions == NULL || patches == NULL || queries == NULL)
+        return false;
+    return shape_is(positions, HM_SHAPE(1, 1 + grid * grid, C)) && shape_is(patches, HM_SHAPE(C, 3, p, p)) &&
+           shape_is(queries, HM_SHAPE((int64_t)c->num_queries * c->group_detr, c->hidden_dim)) &&
+           has_decoder_layer(w, c->dec_layers - 1) && !has_decoder_layer(w, c->dec_layers) &&
+           c->segmentation == (hm_safetensors_find(w->file, "segmentation_head.bias") != NULL);
+}
+
+static hm_status find_variant(hm_weights *w) {
+    const char *const name = hm_safetensors_metadata(w->file, "model");
+    const hm_safetensor *t;
+    if (name != NULL) {
+        const hm_status st = hm_model_config_named(name, &w->config);
+        return st == HM_OK ? HM_OK : hm_fail_in(HM_ERR_FORMAT, "%s", w->path);
+    }
+    HM_TRY(find_tensor(&t, w, POSITIONS, 3));
+    HM_TRY(find_tensor(&t, w, QUERIES, 2));
+    for (int i = 0; hm_model_variant(i) != NULL; i++) {
+        HM_TRY(hm_model_config_named(hm_model_variant(i), &w->config));
+        if (looks_like(w, &w->config))
+            return HM_OK;
+    }
+    HM_FAIL(HM_ERR_FORMAT,
+            "%s: its metadata do not say which model it holds, and its tensors fit none of those that halfmask knows; "
+            "\"halfmask info\" lists them",
+            w->path);
+}
+
+/* Decimal number lo..hi of the metadata; absent: *out stays. */
+static hm_status read_number(const hm_weights *w, const char *key, int lo, int hi, int *out) {
+    const char *const text = hm_safetensors_metadata(w->file, key);
+    char *end;
+    if (text == NULL)
+        return HM_OK;
+    errno = 0;
+    const long x = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || x < lo || x > hi)
+        HM_FAIL(HM_ERR_FORMAT, "%s: the metadata say %s = \"%.40s\", which must be a number from %d to %d", w->path,
+                key, text, lo, hi);
+    *out = (int)x;
+    return HM_OK;
+}
+
+/* Number of classes and position grid from the tensors, resolution from the metadata. */
+static hm_status find_sizes(hm_weights *w) {
+    const hm_safetensor *head, *positions;
+    hm_model_config *const c = &w->config;
+    char shape[96];
+    HM_TRY(find_tensor(&head, w, CLASS_HEAD "weight", 2));
+    if (head->shape[0] < 2 || head->shape[0] > MAX_CLASSES || head->shape[1] != c->hidden_dim)
+        HM_FAIL(HM_ERR_FORMAT, "%s: tensor " CLASS_HEAD "weight has shape %s instead of [classes + 1, %d]", w->path,
+                file_shape(head, shape), c->hidden_dim);
+    c->num_classes = (int)head->shape[0] - 1;
+    int stated = c->num_classes;
+    HM_TRY(read_number(w, "num_classes", 1, MAX_CLASSES, &stated));
+    if (stated != c->num_classes)
+        HM_FAIL(HM_ERR_FORMAT, "%s: the metadata say %d classes, but " CLASS_HEAD "weight has rows for %d", w->path,
+                stated, c->num_classes);
+    HM_TRY(find_tensor(&positions, w, POSITIONS, 3));
+    const int64_t cells = positions->shape[1] - 1, grid = (int64_t)sqrt((double)(cells > 0 ? cells : 0));
+    if (grid < 1 || grid > MAX_RESOLUTION || grid * grid != cells)
+        HM_FAIL(HM_ERR_FORMAT, "%s: tensor " POSITIONS " has shape %s, which is no square grid", w->path,
+                file_shape(positions, shape));
+    c->positional_encoding_size = (int)grid;
+    HM_TRY(read_number(w, "resolution", 1, MAX_RESOLUTION, &c->resolution));
+    const hm_status st = hm_model_check_size(c, c->resolution, c->resolution);
+    return st == HM_OK ? HM_OK : hm_fail_in(HM_ERR_FORMAT, "%s", w->path);
+}
+
+/* ---- classes ---- */
+
+static hm_status read_ids(hm_weights *w, const char *text) {
+    const char *at = text;
+    for (int32_t i = 0; i < w->classes.n; i++) {
+        char *end;
+        errno = 0;
+        w->classes.ids[i] = strtoll(at, &end, 10);
+        if (end == at || errno != 0 || *end != (i + 1 < w->classes.n ? ',' : '\0'))
+            HM_FAIL(HM_ERR_FORMAT, "%s: category_ids of the metadata must be %d numbers between commas", w->path,
+                    (int)w->classes.n);
+        at = end + 1;
+    }
+    return HM_OK;
+}
+
+static hm_status read_names(hm_weights *w, const cJSON *list) {
+    const int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
+    if (n < 1 || n > w->config.num_classes + 1)
+        HM_FAIL(HM_ERR_FORMAT, "%s: class_names of the metadata must be a list of %d names", w->path,
+                w->config.num_classes);
+    HM_TRY(hm_alloc(&w->classes.names, (size_t)n, sizeof *w->classes.names));
+    HM_TRY(hm_alloc(&w->classes.ids, (size_t)n, sizeof *w->classes.ids));
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list) {
+        if (!cJSON_IsString(item))
+            HM_FAIL(HM_ERR_FORMAT, "%s: class_names of the metadata must be a list of strings", w->path);
+        HM_TRY(hm_strdup(&w->classes.names[w->classes.n], item->valuestring));
+        w->classes.n++;
+    }
+    return HM_OK;
+}
+
+static hm_status find_classes(hm_weights *w) {
+    const char *const names = hm_safetensors_metadata(w->file, "class_names");
+    const char *const ids = hm_safetensors_metadata(w->file, "category_ids");
+    if (names == NULL && ids == NULL)
+        return HM_OK;
+    if (names == NULL || ids == NULL)
+        HM_FAIL(HM_ERR_FORMAT, "%s: the metadata have only one of class_names and category_ids", w->path);
+    cJSON *const list = cJSON_Parse(names);
+    hm_status st = read_names(w, list);
+    if (st == HM_OK)
+        st = read_ids(w, ids);
+    cJSON_Delete(list);
+    return st;
+}
+
+/* ---- whether every tensor fits ---- */
+
+static hm_status check_tensor(const hm_weights *w, const hm_tensor *t) {
+    char a[96], b[96];
+    const hm_safetensor *const s = hm_safetensors_find(w->file, t->name);
+    if (s == NULL)
+        HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which %s needs", w->path, t->name, w->config.name);
+    if (!shape_is(s, t->shape))
+        HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but %s needs %s", w->path, t->name, file_shape(s, a),
+                w->config.name, hm_shape_text(t->shape, b));
+    if (!hm_weights_is_float(s->dtype))
+        HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has type %s, but weights are floating-point numbers", w->path, t->name,
+                hm_st_dtype_name(s->dtype));
+    return HM_OK;
+}
+
+static bool is_parameter(const hm_tensor *t) {
+    return t->storage == HM_PARAM && t->base == NULL;
+}
+
+static bool graph_has(const hm_graph *g, const char *name) {
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (is_parameter(g->tensors[i]) && strcmp(g->tensors[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+static hm_status check_tensors(const hm_weights *w, const hm_graph *g) {
+    size_t known = 0;
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (is_parameter(g->tensors[i])) {
+            HM_TRY(check_tensor(w, g->tensors[i]));
+            known++;
+        }
+    if (known == hm_safetensors_count(w->file))
+        return HM_OK;
+    for (size_t i = 0; i < hm_safetensors_count(w->file); i++) {
+        const char *const name = hm_safetensors_at(w->file, i)->name;
+        if (strcmp(name, KNOWN_EXTRA) != 0 && !graph_has(g, name))
+            HM_FAIL(HM_ERR_FORMAT, "%s: has a tensor %s, which %s does not know", w->path, name, w->config.name);
+    }
+    return HM_OK;
+}
+
+hm_status hm_weights_open(hm_weights **out, const char *path) {
+    hm_weights *w = NULL;
+    hm_graph *g = NULL;
+    hm_status st;
+    *out = NULL;
+    HM_TRY(hm_alloc(&w, 1, sizeof *w));
+    HM_TRY_TO(st, done, hm_strdup(&w->path, path));
+    HM_TRY_TO(st, done, hm_safetensors_open(path, &w->file));
+    HM_TRY_TO(st, done, find_variant(w));
+    HM_TRY_TO(st, done, find_sizes(w));
+    HM_TRY_TO(st, done, find_classes(w));
+    HM_TRY_TO(st, done, hm_weights_graph(&g, &w->config));
+    HM_TRY_TO(st, done, check_tensors(w, g));
+    *out = w;
+done:
+    hm_graph_free(g);
+    if (st != HM_OK)
+        hm_weights_close(w);
+    return st;
+}
+
+void hm_weights_close(hm_weights *w) {
+    if (w == NULL)
+        return;
+    hm_classes_free(&w->classes);
+    hm_safetensors_close(w->file);
+    free(w->path);
+    free(w);
+}
+
+const hm_model_config *hm_weights_config(const hm_weights *w) {
+    return &w->config;
+}
+
+const hm_classes *hm_weights_classes(const hm_weights *w) {
+    return &w->classes;
+}
+
+const char *hm_weights_metadata(const hm_weights *w, const char *key) {
+    return hm_safetensors_metadata(w->file, key);
+}
+
+/* ---- the numbers ---- */
+
+/* Element i of dst = element i % (elements of the file's tensor). */
+static hm_status copy_numbers(const hm_weights *w, const hm_safetensor *s, float *dst, size_t n) {
+    const size_t period = s->bytes / hm_st_dtype_size(s->dtype);
+    for (size_t i = 0; i < n; i++) {
+        dst[i] = hm_weights_number(s, i % period);
+        if (!isfinite(dst[i]))
+            HM_FAIL(HM_ERR_FORMAT,
+                    "%s: tensor %s holds %g at element %zu: the file is damaged, or its training has diverged", w->path,
+                    s->name, (double)dst[i], i % period);
+    }
+    return HM_OK;
+}
+
+/* Whether the shapes differ in the number of rows only, with rows to copy. */
+static bool same_rows(const hm_safetensor *s, hm_shape shape) {
+    if (s->rank != shape.rank || s->rank < 1 || s->shape[0] < 1)
+        return false;
+    for (int i = 1; i < s->rank; i++)
+        if (s->shape[i] != shape.dim[i])
+            return false;
+    return true;
+}
+
+static hm_status load(const hm_weights *w, hm_store *store, bool any_classes) {
+    char a[96], b[96];
+    for (size_t i = 0; i < hm_store_count(store); i++) {
+        const char *name;
+        hm_shape shape;
+        hm_storage kind;
+        float *const dst = hm_store_at(store, i, &name, &shape, &kind);
+        if (kind != HM_PARAM)
+            continue;
+        const hm_safetensor *const s = hm_safetensors_find(w->file, name);
+        if (s == NULL)
+            HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which the model needs", w->path, name);
+        if (!shape_is(s, shape) && !(any_classes && is_class_head(name) && same_rows(s, shape)))
+            HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but the model needs %s", w->path, name,
+                    file_shape(s, a), hm_shape_text(shape, b));
+        HM_TRY(copy_numbers(w, s, dst, (size_t)hm_shape_count(shape)));
+    }
+    return HM_OK;
+}
+
+hm_status hm_weights_load(const hm_weights *w, hm_store *store) {
+    return load(w, store, false);
+}
+
+hm_status hm_weights_pretrain(const char *path, const hm_model_config *c, hm_store *store) {
+    hm_weights *w = NULL;
+    HM_TRY(hm_weights_open(&w, path));
+    hm_status st = HM_OK;
+    if (strcmp(w->config.name, c->name) != 0)
+        st = hm_fail(HM_ERR_ARG, "%s holds a %s, but %s is to be trained: choose the model %s or other weights", path,
+                     w->config.name, c->name, w->config.name);
+    else if (w->config.positional_encoding_size != c->positional_encoding_size)
+        st = hm_fail(HM_ERR_UNSUPPORTED, "%s has a position grid of side %d, but %s starts from one of side %d", path,
+                     w->config.positional_encoding_size, c->name, c->positional_encoding_size);
+    else
+        st = load(w, store, true);
+    hm_weights_close(w);
+    return st;
+}
