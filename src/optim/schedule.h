@@ -1,0 +1,23 @@
+/* schedule.h: learning rate and averaging decay as functions of the step (upstream's lambda scheduler and EMA callback;
+ * FACTS section 8). */
+#ifndef HM_OPTIM_SCHEDULE_H
+#define HM_OPTIM_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct hm_schedule {
+    bool cosine;       /* else one drop to a tenth */
+    int64_t warmup;    /* steps of linear warm-up; the first has factor 0 */
+    int64_t drop;      /* step of the drop */
+    int64_t total;     /* steps of the run */
+    double min_factor; /* where the cosine ends */
+} hm_schedule;
+
+/* Factor of the learning rate at `step` (0-based optimizer step). */
+double hm_lr_factor(const hm_schedule *s, int64_t step);
+
+/* Decay of the average at its update number u = 1, 2, ...: the first copies (0), later decay * (1 - exp(-u / tau)). */
+double hm_ema_decay(double decay, double tau, int64_t u);
+
+#endif

@@ -1,0 +1,25 @@
+/* runs.h: the three things that a case shows: a training run of three steps for each eps, and an evaluation. */
+#ifndef HM_PARITY_RUNS_H
+#define HM_PARITY_RUNS_H
+
+#include "report.h"
+
+/* Three steps with AdamW's eps `tag` ("eps1e-08"). With `details` the first step's outputs, matches, losses and
+ * gradients are compared too. Sets *swapped when some step's proposals differ by near ties only; then nothing was
+ * compared and the run must be repeated with `imposed`. */
+hm_status run_training(parity_report *r, const char *tag, double eps, bool details, bool imposed, bool *swapped);
+/* The same for one evaluation with the case's weights. */
+hm_status run_evaluation(parity_report *r, bool imposed, bool *swapped);
+
+/* [n, HW, C] -> [n, C, HW]; free() the result. */
+float *channels_first(const float *x, int64_t n, int64_t pixels, int64_t channels);
+/* Proposals of `groups` groups against the tensor `name` [G, B, K]: the number of places that differ although the two
+ * scores are more than 1e-6 apart, and those that differ at all. */
+typedef struct topk_difference {
+    int64_t wrong, swapped;
+} topk_difference;
+topk_difference compare_topk(const parity_report *r, const char *name, hm_exec *e, const hm_model *m, bool imposed);
+/* Feeds the tensor `name` into the inputs topk.<g>. */
+hm_status impose_topk(const parity_report *r, const char *name, hm_exec *e, const hm_model *m);
+
+#endif
