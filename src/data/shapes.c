@@ -51,7 +51,7 @@ __attribute__((format(printf, 2, 3))) static hm_status put(text *t, const char *
 
 /* ---- segmentations ---- */
 
-static hm_status put_polygons(text *t, const hm_shape *s) {
+static hm_status put_polygons(text *t, const hm_scene_shape *s) {
     for (size_t k = 0; k < s->n_parts; k++) {
         HM_TRY(put(t, k ? ",[" : "[["));
         for (size_t i = s->start[k]; i < s->start[k + 1]; i++)
@@ -79,7 +79,7 @@ static hm_status put_compressed(text *t, const hm_rle *r) {
     return st == HM_OK ? put(t, "\"}") : st;
 }
 
-static hm_status put_annotation(writer *w, const hm_shape *s, int32_t image) {
+static hm_status put_annotation(writer *w, const hm_scene_shape *s, int32_t image) {
     text *const t = &w->annotations;
     double box[4];
     hm_rle_box(&s->visible, box);

@@ -26,7 +26,7 @@ typedef void hm_shapes_tick(void *user, int64_t done, int64_t total);
 hm_status hm_shapes_write(const char *dir, const hm_shapes_config *options, hm_shapes_tick *tick, void *user);
 
 /* One shape, or one crowd of small shapes of a class that touch each other. */
-typedef struct hm_shape {
+typedef struct hm_scene_shape {
     int32_t label; /* index into hm_shape_names */
     bool crowd, occluded;
     size_t n_parts;                                              /* 1, or the members of the crowd */
@@ -35,12 +35,12 @@ typedef struct hm_shape {
     float rgb[3], rgb_end[3];                                    /* colour gradient along the shape, 0..1 */
     bool outlined;
     hm_rle visible; /* what later shapes leave of it: the annotation's mask */
-} hm_shape;
+} hm_scene_shape;
 
 typedef struct hm_scene {
     int32_t w, h;
     size_t n;
-    hm_shape shapes[HM_SHAPES_MAX + 1]; /* in painting order */
+    hm_scene_shape shapes[HM_SHAPES_MAX + 1]; /* in painting order */
 } hm_scene;
 
 /* Composes image `index` of a split ("train", …) and its masks. *out must be freed. */

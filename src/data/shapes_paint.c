@@ -67,7 +67,7 @@ static void paint_ground(cairo_t *c, hm_draws *d, double w, double h) {
     }
 }
 
-static void paint_part(cairo_t *c, const hm_shape *s, size_t part, double line) {
+static void paint_part(cairo_t *c, const hm_scene_shape *s, size_t part, double line) {
     const double *const p = s->xy + s->start[part];
     const size_t n = s->start[part + 1] - s->start[part]; /* numbers */
     double box[4];

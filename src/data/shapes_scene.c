@@ -60,7 +60,7 @@ static outline clip_to_image(outline o, int32_t w, int32_t h) {
     return clip_side(&o, 1, -1, 0);
 }
 
-static void add_part(hm_shape *s, const outline *o) {
+static void add_part(hm_scene_shape *s, const outline *o) {
     size_t at = s->start[s->n_parts];
     for (size_t i = 0; i < o->n; i++)
         for (int c = 0; c < 2; c++)
@@ -76,7 +76,7 @@ static void set_colour(float rgb[3], double hue, double saturation, double value
     }
 }
 
-static void choose_colours(hm_draws *d, hm_shape *s) {
+static void choose_colours(hm_draws *d, hm_scene_shape *s) {
     const double own = (double)s->label / HM_SHAPE_CLASSES + hm_draw(d, -0.08, 0.08), any = hm_draw(d, 0, 1);
     const double hue = 1 + (hm_draw_chance(d, CLASS_HUE_CHANCE) ? own : any);
     const double saturation = hm_draw(d, 0.65, 1), value = hm_draw(d, 0.7, 1);
@@ -85,22 +85,22 @@ static void choose_colours(hm_draws *d, hm_shape *s) {
     s->outlined = hm_draw_chance(d, 0.3);
 }
 
-static void choose_shape(hm_draws *d, hm_shape *s, int32_t w, int32_t h) {
+static void choose_shape(hm_draws *d, hm_scene_shape *s, int32_t w, int32_t h) {
     const double side = fmin(w, h), u = hm_draw(d, 0, 1);
     const double radius = side * (0.12 + 0.20 * u * u);
     const double edge = 0.6 * radius; /* the centre's least distance to the border: some shapes are cut by it */
-    *s = (hm_shape){.label = hm_draw_int(d, 0, HM_SHAPE_CLASSES - 1)};
+    *s = (hm_scene_shape){.label = hm_draw_int(d, 0, HM_SHAPE_CLASSES - 1)};
     const double cx = hm_draw(d, edge, w - edge), cy = hm_draw(d, edge, h - edge);
     const outline o = clip_to_image(make_outline(d, s->label, cx, cy, radius), w, h);
     add_part(s, &o);
     choose_colours(d, s);
 }
 
-static void choose_crowd(hm_draws *d, hm_shape *s, int32_t w, int32_t h) {
+static void choose_crowd(hm_draws *d, hm_scene_shape *s, int32_t w, int32_t h) {
     const double side = fmin(w, h), radius = 0.05 * side, reach = 0.16 * side;
     const double cx = hm_draw(d, reach, w - reach), cy = hm_draw(d, reach, h - reach);
     const int32_t members = hm_draw_int(d, 7, HM_SHAPES_MAX_IN_CROWD);
-    *s = (hm_shape){.label = hm_draw_int(d, 0, HM_SHAPE_CLASSES - 1), .crowd = true};
+    *s = (hm_scene_shape){.label = hm_draw_int(d, 0, HM_SHAPE_CLASSES - 1), .crowd = true};
     for (int32_t i = 0; i < members; i++) {
         const double x = cx + hm_draw(d, -reach, reach), y = cy + hm_draw(d, -reach, reach);
         const outline o = clip_to_image(make_outline(d, s->label, x, y, radius), w, h);
@@ -140,7 +140,7 @@ static hm_status cover(const hm_scene *s, const hm_rle *full, const hm_rle *mask
 }
 
 /* Adds the candidate as the topmost shape if enough of every other one stays visible; takes its mask over. */
-static hm_status try_add(hm_scene *s, hm_rle *full, const hm_shape *candidate, bool *added) {
+static hm_status try_add(hm_scene *s, hm_rle *full, const hm_scene_shape *candidate, bool *added) {
     hm_rle mask = {0}, copy = {0}, left[HM_SHAPES_MAX + 1] = {0};
     hm_status st;
     *added = false;
@@ -150,7 +150,7 @@ static hm_status try_add(hm_scene *s, hm_rle *full, const hm_shape *candidate, b
         goto done;
     HM_TRY_TO(st, done, hm_rle_merge(&copy, &mask, 1, false));
     for (size_t i = 0; i < s->n; i++) {
-        hm_shape *const below = &s->shapes[i];
+        hm_scene_shape *const below = &s->shapes[i];
         below->occluded |= hm_rle_area(&left[i]) < hm_rle_area(&below->visible);
         const hm_rle old = below->visible;
         below->visible = left[i];
@@ -172,7 +172,7 @@ static hm_status compose(hm_scene *s, hm_draws *d) {
     hm_rle full[HM_SHAPES_MAX + 1] = {0};
     hm_status st = HM_OK;
     bool added;
-    hm_shape *candidate = NULL;
+    hm_scene_shape *candidate = NULL;
     HM_TRY(hm_alloc(&candidate, 1, sizeof *candidate));
     const bool empty = hm_draw_chance(d, EMPTY_CHANCE), crowd = hm_draw_chance(d, CROWD_CHANCE);
     const int32_t wanted = hm_draw_int(d, 1, HM_SHAPES_MAX);

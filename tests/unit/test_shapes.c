@@ -220,7 +220,7 @@ static void test_painting_follows_the_mask(void **state) {
         assert_int_equal(hm_scene_make(&s, &SMALL, "train", i), HM_OK);
         assert_int_equal(hm_scene_paint(s, &SMALL, "train", i, &rgb), HM_OK);
         for (size_t k = 0; k < s->n; k++) {
-            const hm_shape *const f = &s->shapes[k];
+            const hm_scene_shape *const f = &s->shapes[k];
             double box[4];
             hm_rle_box(&f->visible, box);
             if (f->crowd || f->occluded || f->label == 1)
