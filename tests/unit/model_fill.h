@@ -23,8 +23,9 @@ static inline void model_fill(hm_store *store, uint64_t seed) {
         const size_t fan_in = shape.rank > 1 && shape.dim[0] > 0 ? n / (size_t)shape.dim[0] : 100;
         const bool gain = model_fill_is_gain(name, shape);
         const float scale = gain ? 0.2f : sqrtf(3.0f / (float)fan_in);
+        const uint64_t key = hm_rng_key(seed, name);
         for (size_t k = 0; k < n; k++)
-            dst[k] = (gain ? 1.0f : 0.0f) + scale * (2 * hm_rng_uniform(hm_rng_key(seed, name), k) - 1);
+            dst[k] = (gain ? 1.0f : 0.0f) + scale * (2 * hm_rng_uniform(key, k) - 1);
     }
 }
 

@@ -1,0 +1,113 @@
+/* detector.c: the evaluation graph with its outputs, and their way into detections. */
+#include "eval/detector.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "model/rfdetr.h"
+#include "ops/mask_logits/mask_logits.h"
+
+struct hm_detector {
+    hm_detector_options options;
+    hm_graph *g;
+    hm_model *model;
+    hm_exec *exec;
+    hm_tensor *logits, *boxes; /* [B, Q, C], [B, Q, 4] */
+    hm_tensor *masks;          /* [B, Q, h*w], or NULL */
+};
+
+static hm_status build(hm_detector *d, const hm_model_config *c) {
+    const hm_detector_options *const o = &d->options;
+    const hm_model_options options = {.batch = o->batch, .height = o->height, .width = o->width};
+    HM_TRY(hm_graph_create(&d->g));
+    HM_TRY(hm_model_build(&d->model, d->g, c, &options));
+    const hm_prediction *const final = &d->model->outputs[0];
+    d->logits = hm_graph_output(d->g, final->logits, "logits");
+    d->boxes = hm_graph_output(d->g, final->boxes, "boxes");
+    if (c->segmentation) {
+        hm_graph_scope(d->g, "masks");
+        d->masks = hm_mask_logits(d->g, final->spatial, final->query, final->bias);
+        d->masks = hm_graph_output(d->g, d->masks, "masks");
+    }
+    return hm_graph_status(d->g);
+}
+
+hm_status hm_detector_new(hm_detector **out, const hm_model_config *c, hm_store *store, const hm_detector_options *o) {
+    hm_detector *d = NULL;
+    hm_status st;
+    *out = NULL;
+    if (o->batch < 1)
+        HM_FAIL(HM_ERR_ARG, "a batch of %d images is not possible: take at least 1", (int)o->batch);
+    HM_TRY(hm_alloc(&d, 1, sizeof *d));
+    d->options = *o;
+    d->options.height = o->height ? o->height : c->resolution;
+    d->options.width = o->width ? o->width : c->resolution;
+    d->options.threads = o->threads > 0 ? o->threads : omp_get_max_threads();
+    hm_exec_options exec = hm_exec_defaults();
+    exec.threads = d->options.threads;
+    HM_TRY_TO(st, fail, build(d, c));
+    HM_TRY_TO(st, fail, hm_store_add(store, d->g));
+    HM_TRY_TO(st, fail, hm_exec_create(&d->exec, d->g, store, &exec));
+    *out = d;
+    return HM_OK;
+fail:
+    hm_detector_free(d);
+    return st;
+}
+
+void hm_detector_free(hm_detector *d) {
+    if (d == NULL)
+        return;
+    hm_exec_free(d->exec);
+    hm_model_free(d->model);
+    hm_graph_free(d->g);
+    free(d);
+}
+
+const hm_model_config *hm_detector_config(const hm_detector *d) {
+    return &d->model->config;
+}
+
+const hm_detector_options *hm_detector_settings(const hm_detector *d) {
+    return &d->options;
+}
+
+const hm_plan *hm_detector_plan(const hm_detector *d) {
+    return hm_exec_plan(d->exec);
+}
+
+float *hm_detector_input(hm_detector *d) {
+    return hm_exec_data(d->exec, d->model->images);
+}
+
+hm_status hm_detector_run(hm_detector *d) {
+    return hm_exec_run(d->exec, 0, 0);
+}
+
+/* Image i of an output that starts with the batch. */
+static const float *rows_of(hm_detector *d, const hm_tensor *t, int32_t i) {
+    return (const float *)hm_exec_data(d->exec, t) + (size_t)i * (size_t)(hm_count(t) / hm_dim(t, 0));
+}
+
+hm_raw_outputs hm_detector_outputs(hm_detector *d, int32_t i) {
+    const hm_prediction *const final = &d->model->outputs[0];
+    return (hm_raw_outputs){.queries = (int32_t)hm_dim(d->logits, 1),
+                            .classes = (int32_t)hm_dim(d->logits, 2),
+                            .mask_h = (int32_t) final->mask_h,
+                            .mask_w = (int32_t) final->mask_w,
+                            .logits = rows_of(d, d->logits, i),
+                            .boxes = rows_of(d, d->boxes, i),
+                            .masks = d->masks != NULL ? rows_of(d, d->masks, i) : NULL};
+}
+
+hm_status hm_detector_detections(hm_detector *d, int32_t i, int32_t w, int32_t h, double threshold,
+                                 hm_detections *out) {
+    const hm_raw_outputs raw = hm_detector_outputs(d, i);
+    const hm_post_options o = {.num_select = d->model->config.num_select,
+                               .threshold = threshold,
+                               .w = w,
+                               .h = h,
+                               .threads = d->options.threads};
+    return hm_postprocess(out, &raw, &o);
+}
