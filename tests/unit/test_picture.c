@@ -114,7 +114,7 @@ static void test_written_png_reads_back(void **state) {
     assert_int_equal(hm_scene_make(&s, &o, "valid", 7), HM_OK);
     assert_int_equal(hm_scene_paint(s, &o, "valid", 7, &rgb), HM_OK);
     for (size_t i = 0; i < s->n; i++) {
-        const hm_shape *const shape = &s->shapes[i];
+        const hm_scene_shape *const shape = &s->shapes[i];
         objects[i] = (hm_picture_object){
             .mask = &shape->visible, .label = shape->label, .name = hm_shape_names[shape->label], .score = 0.75};
         hm_rle_box(&shape->visible, objects[i].box);
