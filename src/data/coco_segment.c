@@ -107,7 +107,7 @@ hm_status hm_coco_rle_end(hm_coco_build *b) {
     hm_seg *const seg = &b->draft.ann.seg;
     if (b->numbers != 2)
         HM_FAIL(HM_ERR_FORMAT, "its RLE lacks \"size\"; add %s", hm_coco_key_form(HM_COCO_SIZE));
-    if (!(b->seen & 1u << HM_COCO_COUNTS))
+    if (!(b->seen & 1u << HM_COCO_COUNTS) || seg->n == 0)
         HM_FAIL(HM_ERR_FORMAT, "its RLE lacks \"counts\"; add %s", hm_coco_key_form(HM_COCO_COUNTS));
     seg->h = (int32_t)b->size[0];
     seg->w = (int32_t)b->size[1];
