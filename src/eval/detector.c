@@ -33,25 +33,50 @@ static hm_status build(hm_detector *d, const hm_model_config *c) {
     return hm_graph_status(d->g);
 }
 
-hm_status hm_detector_new(hm_detector **out, const hm_model_config *c, hm_store *store, const hm_detector_options *o) {
-    hm_detector *d = NULL;
-    hm_status st;
+/* *out = the options with the zeros filled in, and the graph. */
+static hm_status prepare(hm_detector **out, const hm_model_config *c, const hm_detector_options *o) {
     *out = NULL;
     if (o->batch < 1)
         HM_FAIL(HM_ERR_ARG, "a batch of %d images is not possible: take at least 1", (int)o->batch);
+    hm_detector *d = NULL;
     HM_TRY(hm_alloc(&d, 1, sizeof *d));
     d->options = *o;
     d->options.height = o->height ? o->height : c->resolution;
     d->options.width = o->width ? o->width : c->resolution;
     d->options.threads = o->threads > 0 ? o->threads : omp_get_max_threads();
-    hm_exec_options exec = hm_exec_defaults();
-    exec.threads = d->options.threads;
-    HM_TRY_TO(st, fail, build(d, c));
-    HM_TRY_TO(st, fail, hm_store_add(store, d->g));
-    HM_TRY_TO(st, fail, hm_exec_create(&d->exec, d->g, store, &exec));
+    const hm_status st = build(d, c);
+    if (st != HM_OK) {
+        hm_detector_free(d);
+        return st;
+    }
     *out = d;
     return HM_OK;
-fail:
+}
+
+static hm_exec_options exec_options(const hm_detector *d) {
+    hm_exec_options o = hm_exec_defaults();
+    o.threads = d->options.threads;
+    return o;
+}
+
+hm_status hm_detector_new(hm_detector **out, const hm_model_config *c, hm_store *store, const hm_detector_options *o) {
+    HM_TRY(prepare(out, c, o));
+    const hm_exec_options options = exec_options(*out);
+    hm_status st = hm_store_add(store, (*out)->g);
+    if (st == HM_OK)
+        st = hm_exec_create(&(*out)->exec, (*out)->g, store, &options);
+    if (st != HM_OK) {
+        hm_detector_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+hm_status hm_detector_plan_make(hm_plan *out, const hm_model_config *c, const hm_detector_options *o) {
+    hm_detector *d;
+    HM_TRY(prepare(&d, c, o));
+    const hm_exec_options options = exec_options(d);
+    const hm_status st = hm_plan_make(out, d->g, &options);
     hm_detector_free(d);
     return st;
 }
