@@ -9,15 +9,13 @@
 #include "ops/ema/ema.h"
 #include "ops/grad_norm/grad_norm.h"
 
-static void update(hm_optimizer *o, hm_graph *g, const hm_model_config *c, hm_tensor *p, hm_tensor *grad,
-                   hm_tensor *factor, const hm_optim_options *opt) {
+static void step(hm_optimizer *o, hm_graph *g, const hm_model_config *c, hm_tensor *p, hm_tensor *grad,
+                 hm_tensor *factor, const hm_optim_options *opt) {
     hm_adamw_options a = {.beta1 = opt->beta1, .beta2 = opt->beta2, .eps = opt->eps};
     hm_param_group(c, opt, p->name, &a.lr, &a.weight_decay);
     hm_tensor *const m = hm_graph_state(g, hm_graph_text(g, "exp_avg.%s", p->name), p->shape);
     hm_tensor *const v = hm_graph_state(g, hm_graph_text(g, "exp_avg_sq.%s", p->name), p->shape);
     hm_adamw(g, p, grad, m, v, factor, o->lr_factor, o->step, a);
-    if (opt->ema)
-        hm_ema(g, hm_graph_state(g, hm_graph_text(g, "ema.%s", p->name), p->shape), p, o->ema_decay);
 }
 
 hm_status hm_optimizer_build(hm_optimizer *out, hm_graph *g, const hm_model_config *c, hm_tensor *const *params,
@@ -37,9 +35,13 @@ hm_status hm_optimizer_build(hm_optimizer *out, hm_graph *g, const hm_model_conf
     hm_grad_norm(g, known, n_known, opt->clip_max_norm, &out->grad_norm, &factor);
     hm_graph_output(g, out->grad_norm, "grad_norm");
     free(known);
-    for (int i = 0; i < n && g->status == HM_OK; i++)
+    for (int i = 0; i < n && g->status == HM_OK; i++) {
+        hm_tensor *const p = params[i];
         if (grads[i] != NULL)
-            update(out, g, c, params[i], grads[i], factor, opt);
+            step(out, g, c, p, grads[i], factor, opt);
+        if (opt->ema)
+            hm_ema(g, hm_graph_state(g, hm_graph_text(g, "ema.%s", p->name), p->shape), p, out->ema_decay);
+    }
     hm_graph_scope(g, "%s", "");
     return hm_graph_status(g);
 }

@@ -14,7 +14,8 @@ typedef struct hm_optimizer {
 } hm_optimizer;
 
 /* Updates params[i] from grads[i] (NULL: the loss does not depend on it, nothing moves). States: "exp_avg.<name>",
- * "exp_avg_sq.<name>" and, with opt->ema, "ema.<name>". */
+
+ * "exp_avg_sq.<name>" of those that move and, with opt->ema, "ema.<name>" of all. */
 hm_status hm_optimizer_build(hm_optimizer *out, hm_graph *g, const hm_model_config *c, hm_tensor *const *params,
                              hm_tensor *const *grads, int n, const hm_optim_options *opt);
 

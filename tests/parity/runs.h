@@ -13,11 +13,18 @@ hm_status run_evaluation(parity_report *r, bool imposed, bool *swapped);
 
 /* [n, HW, C] -> [n, C, HW]; free() the result. */
 float *channels_first(const float *x, int64_t n, int64_t pixels, int64_t channels);
-/* Proposals of `groups` groups against the tensor `name` [G, B, K]: the number of places that differ although the two
- * scores are more than 1e-6 apart, and those that differ at all. */
+/* Proposals of all groups against the tensor `name` [G, B, K]. */
 typedef struct topk_difference {
-    int64_t wrong, swapped;
+    int64_t swapped; /* places that hold another token */
+    double gap;      /* largest difference of the two tokens' scores there */
 } topk_difference;
+/* Proposals whose scores differ by less than 1e-6 may change places under another rounding (FACTS section 12); the
+ * scores seen here carry fp32 rounding errors of up to half of that each. After an update with eps 1e-8, which turns
+ * rounding noise into steps of size lr, scores themselves differ by more. */
+#define NEAR_TIE            2e-6
+#define NEAR_TIE_AFTER_STEP 1e-3
+/* The line for a choice: its gap, and whether the stored one is used. */
+void report_topk(parity_report *r, const char *name, topk_difference d, double tolerance);
 topk_difference compare_topk(const parity_report *r, const char *name, hm_exec *e, const hm_model *m, bool imposed);
 /* Feeds the tensor `name` into the inputs topk.<g>. */
 hm_status impose_topk(const parity_report *r, const char *name, hm_exec *e, const hm_model *m);

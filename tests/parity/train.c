@@ -129,8 +129,7 @@ static void check_taps(run *u) {
 static void check_topk(run *u, bool imposed) {
     const hm_model *const m = u->step->model;
     const topk_difference d = compare_topk(u->r, "train.topk", u->exec, m, imposed);
-    report_value(u->r, "train.topk", (double)d.wrong, 0,
-                 d.swapped > d.wrong ? "the stored topk is imposed: scores within 1e-6 changed places" : "");
+    report_topk(u->r, "train.topk", d, NEAR_TIE);
     const int64_t B = u->c->B, K = hm_dim(m->topk[0], 1), N = hm_dim(m->scores[0], 1), G = m->groups;
     int32_t *const chosen = malloc((size_t)(G * B * K) * 4 + 1);
     float *const scores = malloc((size_t)(G * B * N) * 4 + 1);
@@ -367,14 +366,13 @@ static hm_status all_steps(run *u, bool details, bool imposed, bool *swapped) {
         topk_difference d;
         char name[64];
         HM_TRY(one_step(u, k, imposed, &d));
-        if (d.swapped > 0 && d.wrong == 0 && !imposed) {
+        if (d.swapped > 0 && d.gap <= (k == 0 ? NEAR_TIE : NEAR_TIE_AFTER_STEP) && !imposed) {
             *swapped = true;
             return HM_OK;
         }
         topk_name(u, k, name);
         if (k > 0)
-            report_value(u->r, name, (double)d.wrong, 0,
-                         d.swapped > d.wrong ? "the stored topk is imposed: scores within 1e-6 changed places" : "");
+            report_topk(u->r, name, d, NEAR_TIE_AFTER_STEP);
         if (k == 0 && details)
             first_step(u, imposed);
         later_step(u, k);

@@ -1,0 +1,70 @@
+/* training.h: what the files of hm_train share: the state of a run and the pieces of its loop. */
+#ifndef HM_TRAIN_TRAINING_H
+#define HM_TRAIN_TRAINING_H
+
+#include "data/loader.h"
+#include "eval/detector.h"
+#include "graph/exec.h"
+#include "optim/schedule.h"
+#include "train/metrics_csv.h"
+#include "train/progress.h"
+#include "train/step.h"
+
+#define HM_LOG_EVERY 10 /* optimizer steps for one row of metrics.csv */
+#define HM_LAST      "last.safetensors"
+#define HM_BEST      "checkpoint_best_total.safetensors"
+
+/* Losses of one optimizer step: means over its batches. */
+typedef struct hm_losses {
+    double total, grad_norm;
+    double terms[HM_MAX_TERMS]; /* in the order of hm_criterion.terms */
+} hm_losses;
+
+typedef struct hm_training {
+    const hm_train_options *options;
+    hm_progress *progress; /* NULL: silence */
+    hm_dataset train, valid;
+    hm_loader *train_loader, *valid_loader;
+    hm_model_config config;
+    hm_step *graphs;
+    hm_store *store;        /* parameters, moments, averages */
+    hm_exec *exec, *update; /* `update` only with accumulation */
+    hm_store *averages;     /* the averaged weights as the detector's parameters; NULL without averages */
+    hm_detector *detector;  /* validates `averages`, else `store` */
+    hm_schedule schedule;
+    hm_metrics_csv *csv;
+    int accumulate; /* batches of one optimizer step */
+    int64_t step;   /* optimizer steps done */
+    int64_t batch_of_epoch;
+    double best;    /* of the watched metric; NaN before the first validation */
+    double started; /* seconds of the monotonic clock */
+} hm_training;
+
+/* Opens data, builds graphs, fills weights, makes output_dir with training_config.json. */
+hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log);
+void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
+
+/* Forward and backward of one batch; batch `micro` (from 0) of its optimizer step. Adds to *losses, which the first
+ * clears. HM_ERR_FORMAT when the loss is not finite, naming step and images. */
+hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm_losses *losses);
+/* What follows the last batch of a step: the update, if it has not been made with the batch. */
+hm_status hm_training_update(hm_training *t, hm_losses *losses);
+
+/* Judges the validation split, writes its row, keeps the weights if they are the best. */
+hm_status hm_training_validate(hm_training *t, int64_t epoch);
+/* Writes the current weights (averages, if there are) into output_dir. */
+hm_status hm_training_save(hm_training *t, const char *name);
+/* Judges the test split with the best weights; draws the curves; fills *result. */
+hm_status hm_training_finish(hm_training *t, hm_train_result *result);
+
+/* "output_dir/name"; free(). */
+hm_status hm_training_path(const hm_training *t, const char *name, char **out);
+/* training_config.json: every option of the run. */
+hm_status hm_training_write_config(const hm_training *t);
+/* Values for the bar: loss and its parts. Returns their number. */
+size_t hm_training_brief(const hm_training *t, const hm_losses *losses, hm_progress_value *values);
+/* The row of a step, under upstream's names; not yet written. */
+hm_status hm_training_record(hm_training *t, int64_t epoch, const hm_losses *losses);
+double hm_training_clock(void); /* seconds */
+
+#endif

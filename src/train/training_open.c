@@ -1,0 +1,180 @@
+/* training_open.c: everything that stands before the first batch: data, model, graphs, memory, weights. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "io/atomic.h"
+#include "train/training.h"
+#include "train/weights.h"
+
+static hm_status check(const hm_train_options *o) {
+    if (o->dataset_dir == NULL)
+        HM_FAIL(HM_ERR_ARG, "no data set is given: name the folder that holds train/ and valid/");
+    if (o->epochs < 1 || o->batch_size < 1 || o->grad_accum_steps < 1 || o->eval_interval < 1)
+        HM_FAIL(HM_ERR_ARG, "epochs, batch_size, grad_accum_steps and eval_interval must be at least 1");
+    return HM_OK;
+}
+
+static hm_status open_data(hm_training *t) {
+    const hm_train_options *const o = t->options;
+    HM_TRY(hm_dataset_open(&t->train, o->dataset_dir, "train", NULL));
+    HM_TRY(hm_dataset_open(&t->valid, o->dataset_dir, "valid", &t->train.classes));
+    hm_loader_options l = {.batch = o->batch_size,
+                           .accumulate = o->grad_accum_steps,
+                           .h = t->config.resolution,
+                           .w = t->config.resolution,
+                           .masks = t->config.segmentation,
+                           .train = true,
+                           .augment = {.flip = true, .scale_jitter = o->scale_jitter},
+                           .seed = (uint64_t)o->seed,
+                           .threads = o->num_workers};
+    HM_TRY(hm_loader_new(&t->train_loader, &t->train, &l));
+    l.train = false;
+    l.accumulate = 1;
+    l.masks = false;
+    return hm_loader_new(&t->valid_loader, &t->valid, &l);
+}
+
+static hm_status choose_model(hm_training *t) {
+    const hm_train_options *const o = t->options;
+    HM_TRY(hm_model_config_named(o->model, &t->config));
+    if (o->resolution > 0)
+        t->config.resolution = o->resolution;
+    return hm_model_check_size(&t->config, t->config.resolution, t->config.resolution);
+}
+
+static hm_status build_graphs(hm_training *t) {
+    const hm_train_options *const o = t->options;
+    const int64_t T = hm_loader_targets(t->train_loader);
+    hm_step_options s = {.model = {.batch = o->batch_size,
+                                   .height = t->config.resolution,
+                                   .width = t->config.resolution,
+                                   .training = true},
+                         .targets = T > 0 ? T : 1,
+                         .criterion = hm_criterion_defaults(),
+                         .optim = {.lr = o->lr,
+                                   .lr_encoder = o->lr_encoder,
+                                   .lr_vit_layer_decay = o->lr_vit_layer_decay,
+                                   .lr_component_decay = o->lr_component_decay,
+                                   .weight_decay = o->weight_decay,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .eps = o->adamw_eps,
+                                   .clip_max_norm = (float)o->clip_max_norm,
+                                   .ema = o->use_ema},
+                         .accumulate = o->grad_accum_steps > 1};
+    HM_TRY(hm_step_build(&t->graphs, &t->config, &s));
+    HM_TRY(hm_store_create(&t->store));
+    HM_TRY(hm_store_add(t->store, t->graphs->graph));
+    if (t->graphs->update != NULL)
+        HM_TRY(hm_store_add(t->store, t->graphs->update));
+    return HM_OK;
+}
+
+/* The planned peak, held against the machine's memory before anything is allocated. */
+static hm_status check_memory(hm_training *t, const hm_exec_options *eo) {
+    hm_plan plan;
+    HM_TRY(hm_plan_make(&plan, t->graphs->graph, eo));
+    const double arena = (double)plan.bytes, store = (double)hm_store_bytes(t->store), MiB = 1024.0 * 1024.0;
+    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    hm_plan_free(&plan);
+    if (t->progress != NULL)
+        hm_progress_note(t->progress,
+                         "%s at %d x %d, batch %d: weights, moments and averages %.1f MiB, one step %.1f MiB",
+                         t->config.name, t->config.resolution, t->config.resolution, t->options->batch_size,
+                         store / MiB, arena / MiB);
+    if (arena + store > machine)
+        HM_FAIL(HM_ERR_MEMORY,
+                "training needs %.0f MiB and this machine has %.0f: a smaller batch_size (with more grad_accum_steps), "
+                "resolution or model would fit",
+                (arena + store) / MiB, machine / MiB);
+    return HM_OK;
+}
+
+static hm_status make_executors(hm_training *t) {
+    hm_exec_options eo = hm_exec_defaults();
+    if (t->options->threads > 0)
+        eo.threads = t->options->threads;
+    HM_TRY(check_memory(t, &eo));
+    HM_TRY(hm_exec_create(&t->exec, t->graphs->graph, t->store, &eo));
+    if (t->graphs->update != NULL)
+        HM_TRY(hm_exec_create(&t->update, t->graphs->update, t->store, &eo));
+    const hm_detector_options d = {.batch = t->options->batch_size, .threads = t->options->threads};
+    if (t->options->use_ema)
+        HM_TRY(hm_store_create(&t->averages));
+    return hm_detector_new(&t->detector, &t->config, t->options->use_ema ? t->averages : t->store, &d);
+}
+
+static void make_schedule(hm_training *t) {
+    const hm_train_options *const o = t->options;
+    const int64_t steps = hm_loader_batches(t->train_loader) / o->grad_accum_steps;
+    t->accumulate = o->grad_accum_steps;
+    t->schedule = (hm_schedule){.cosine = o->lr_scheduler == 1,
+                                .warmup = (int64_t)(o->warmup_epochs * (double)steps),
+                                .drop = o->lr_drop * steps,
+                                .total = o->epochs * steps,
+                                .min_factor = o->lr_min_factor};
+}
+
+static hm_status open_output(hm_training *t) {
+    static const char *const columns[] = {"epoch", "step", "train/loss", "train/lr"};
+    char *path = NULL;
+    HM_TRY(hm_make_dirs(t->options->output_dir));
+    HM_TRY(hm_training_write_config(t));
+    HM_TRY(hm_training_path(t, "metrics.csv", &path));
+    const hm_status st = hm_metrics_csv_open(&t->csv, path, columns, 4, -1);
+    free(path);
+    return st;
+}
+
+static hm_status open_all(hm_training *t, FILE *log) {
+    HM_TRY(check(t->options));
+    if (log != NULL)
+        HM_TRY(hm_progress_new(&t->progress, log, 50));
+    HM_TRY(choose_model(t));
+    HM_TRY(open_data(t));
+    t->config.num_classes = t->train.classes.n;
+    HM_TRY(build_graphs(t));
+    HM_TRY(hm_model_init(&t->config, t->store, (uint64_t)t->options->seed));
+    if (t->options->pretrain_weights != NULL)
+        HM_TRY(hm_weights_pretrain(t->options->pretrain_weights, &t->config, t->store));
+    HM_TRY(make_executors(t));
+    make_schedule(t);
+    return open_output(t);
+}
+
+hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log) {
+    *out = NULL;
+    hm_training *t = NULL;
+    HM_TRY(hm_alloc(&t, 1, sizeof *t));
+    t->options = options;
+    t->best = NAN;
+    t->started = hm_training_clock();
+    const hm_status st = open_all(t, log);
+    if (st != HM_OK) {
+        hm_training_close(t);
+        return st;
+    }
+    *out = t;
+    return HM_OK;
+}
+
+void hm_training_close(hm_training *t) {
+    if (t == NULL)
+        return;
+    hm_loader_free(t->train_loader);
+    hm_loader_free(t->valid_loader);
+    hm_dataset_free(&t->train);
+    hm_dataset_free(&t->valid);
+    hm_detector_free(t->detector);
+    hm_exec_free(t->exec);
+    hm_exec_free(t->update);
+    hm_store_free(t->averages);
+    hm_store_free(t->store);
+    hm_step_free(t->graphs);
+    hm_metrics_csv_free(t->csv);
+    hm_progress_free(t->progress);
+    free(t);
+}

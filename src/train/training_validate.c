@@ -1,0 +1,170 @@
+/* training_validate.c: judging the weights of a run, keeping the best, and the run's end. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/judge_split.h"
+#include "train/metrics_plot.h"
+#include "train/training.h"
+#include "train/weights.h"
+
+hm_status hm_training_save(hm_training *t, const char *name) {
+    char *path = NULL;
+    HM_TRY(hm_training_path(t, name, &path));
+    const hm_status st =
+        hm_weights_save(path, t->store, t->options->use_ema ? "ema." : NULL, &t->config, &t->train.classes);
+    free(path);
+    return st;
+}
+
+static void tick(void *user, int64_t batches, int64_t total) {
+    hm_training *const t = user;
+    (void)total;
+    if (t->progress != NULL)
+        hm_progress_step(t->progress, 1, batches, NULL, 0, hm_progress_memory());
+}
+
+static hm_status judge(hm_training *t, const char *task, hm_loader *loader, const hm_dataset *data,
+                       hm_judge_scores *out) {
+    const hm_judge_options o = {.max_dets = t->options->eval_max_dets, .tick = tick, .user = t};
+    if (t->progress != NULL)
+        hm_progress_begin(t->progress, task, 0, hm_loader_batches(loader), t->options->batch_size);
+    return hm_judge_split(out, t->detector, loader, data, &o);
+}
+
+static hm_status set(hm_training *t, const char *split, const char *name, double value) {
+    char column[160];
+    snprintf(column, sizeof column, "%s/%s", split, name);
+    return hm_metrics_csv_set(t->csv, column, value);
+}
+
+/* A row under upstream's names. */
+static hm_status record(hm_training *t, int64_t epoch, const char *split, const hm_judge_scores *s) {
+    HM_TRY(hm_metrics_csv_set(t->csv, "epoch", (double)epoch));
+    HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)(t->step - 1)));
+    HM_TRY(set(t, split, "mAP_50_95", s->bbox.stats[HM_COCO_AP]));
+    HM_TRY(set(t, split, "mAP_50", s->bbox.stats[HM_COCO_AP50]));
+    HM_TRY(set(t, split, "mAP_75", s->bbox.stats[HM_COCO_AP75]));
+    HM_TRY(set(t, split, "mAR", s->bbox.stats[HM_COCO_AR_100]));
+    if (s->masks) {
+        HM_TRY(set(t, split, "segm_mAP_50_95", s->segm.stats[HM_COCO_AP]));
+        HM_TRY(set(t, split, "segm_mAP_50", s->segm.stats[HM_COCO_AP50]));
+    }
+    for (int32_t i = 0; i < s->bbox.n_categories; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "AP/%.100s", t->train.classes.names[i]);
+        HM_TRY(set(t, split, name, s->bbox.ap[i]));
+    }
+    return hm_metrics_csv_write_row(t->csv);
+}
+
+static void say(hm_training *t, const char *what, const hm_judge_scores *s) {
+    if (t->progress == NULL)
+        return;
+    if (s->masks)
+        hm_progress_note(t->progress, "%s: segm AP %.4f, AP50 %.4f; bbox AP %.4f, AP50 %.4f", what,
+                         s->segm.stats[HM_COCO_AP], s->segm.stats[HM_COCO_AP50], s->bbox.stats[HM_COCO_AP],
+                         s->bbox.stats[HM_COCO_AP50]);
+    else
+        hm_progress_note(t->progress, "%s: bbox AP %.4f, AP50 %.4f", what, s->bbox.stats[HM_COCO_AP],
+                         s->bbox.stats[HM_COCO_AP50]);
+}
+
+static hm_status keep_best(hm_training *t, const hm_judge_scores *s) {
+    const double ap = (s->masks ? &s->segm : &s->bbox)->stats[HM_COCO_AP];
+    if (ap <= t->best)
+        return HM_OK;
+    HM_TRY(hm_training_save(t, HM_BEST));
+    t->best = ap;
+    return HM_OK;
+}
+
+hm_status hm_training_validate(hm_training *t, int64_t epoch) {
+    hm_judge_scores s = {0};
+    char what[64];
+    if (t->averages != NULL)
+        HM_TRY(hm_weights_copy(t->averages, t->store, "ema."));
+    hm_status st = judge(t, "valid", t->valid_loader, &t->valid, &s);
+    snprintf(what, sizeof what, "epoch %lld, valid", (long long)epoch + 1);
+    if (st == HM_OK)
+        say(t, what, &s);
+    if (st == HM_OK)
+        st = record(t, epoch, "val", &s);
+    if (st == HM_OK)
+        st = keep_best(t, &s);
+    hm_judge_scores_free(&s);
+    return st;
+}
+
+/* --- the end --- */
+
+static bool has_test(const hm_training *t) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/test/_annotations.coco.json", t->options->dataset_dir);
+    return t->options->run_test && access(path, F_OK) == 0;
+}
+
+static hm_status load_best(hm_training *t) {
+    hm_weights *w = NULL;
+    char *path = NULL;
+    HM_TRY(hm_training_path(t, HM_BEST, &path));
+    hm_status st = hm_weights_open(&w, path);
+    if (st == HM_OK)
+        st = hm_weights_load(w, t->averages != NULL ? t->averages : t->store);
+    hm_weights_close(w);
+    free(path);
+    return st;
+}
+
+static hm_status judge_test(hm_training *t, hm_train_result *result) {
+    hm_dataset test = {0};
+    hm_loader *loader = NULL;
+    hm_judge_scores s = {0};
+    const hm_loader_options l = {.batch = t->options->batch_size,
+                                 .h = t->config.resolution,
+                                 .w = t->config.resolution,
+                                 .threads = t->options->num_workers};
+    hm_status st = hm_dataset_open(&test, t->options->dataset_dir, "test", &t->train.classes);
+    if (st == HM_OK)
+        st = load_best(t);
+    if (st == HM_OK)
+        st = hm_loader_new(&loader, &test, &l);
+    if (st == HM_OK)
+        st = judge(t, "test", loader, &test, &s);
+    if (st == HM_OK) {
+        const hm_coco_scores *const watched = s.masks ? &s.segm : &s.bbox;
+        result->test_ap = watched->stats[HM_COCO_AP];
+        result->test_ap50 = watched->stats[HM_COCO_AP50];
+        say(t, "test, best weights", &s);
+        st = record(t, t->options->epochs - 1, "test", &s);
+    }
+    hm_judge_scores_free(&s);
+    hm_loader_free(loader);
+    hm_dataset_free(&test);
+    return st;
+}
+
+static hm_status plot(const hm_training *t) {
+    char *csv = NULL, *png = NULL;
+    hm_status st = hm_training_path(t, "metrics.csv", &csv);
+    if (st == HM_OK)
+        st = hm_training_path(t, "metrics.png", &png);
+    if (st == HM_OK)
+        st = hm_metrics_plot(csv, png);
+    free(csv);
+    free(png);
+    return st;
+}
+
+hm_status hm_training_finish(hm_training *t, hm_train_result *result) {
+    *result = (hm_train_result){.steps = t->step, .best = t->best, .test_ap = NAN, .test_ap50 = NAN};
+    if (has_test(t))
+        HM_TRY(judge_test(t, result));
+    HM_TRY(plot(t));
+    result->seconds = hm_training_clock() - t->started;
+    if (t->progress != NULL)
+        hm_progress_end(t->progress);
+    return HM_OK;
+}
