@@ -100,9 +100,9 @@ hm_status hm_coco_eval_add_gt(hm_coco_eval *e, int64_t image, int32_t category, 
 }
 
 hm_status hm_coco_eval_add_dt(hm_coco_eval *e, int64_t image, int32_t category, const double box[4], double score,
-                              const hm_rle *mask) {
-    return add(e, (hm_coco_item){.image = image, .category = category, .is_dt = true, .area = NAN, .score = score}, box,
-               mask);
+                              double area, const hm_rle *mask) {
+    return add(e, (hm_coco_item){.image = image, .category = category, .is_dt = true, .area = area, .score = score},
+               box, mask);
 }
 
 /* ---- judging ---- */

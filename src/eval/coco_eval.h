@@ -61,9 +61,9 @@ void hm_coco_eval_free(hm_coco_eval *e); /* takes NULL */
  * may be. `area` is the annotation's, in pixels; NaN takes the area of the mask or box. Copies what it needs. */
 hm_status hm_coco_eval_add_gt(hm_coco_eval *e, int64_t image, int32_t category, const double box[4], double area,
                               bool iscrowd, const hm_rle *mask);
-/* A detection's area is that of its mask when masks are judged, else w*h. */
+/* The same; `area` in pixels, NaN: that of the mask when masks are judged, else w*h. */
 hm_status hm_coco_eval_add_dt(hm_coco_eval *e, int64_t image, int32_t category, const double box[4], double score,
-                              const hm_rle *mask);
+                              double area, const hm_rle *mask);
 
 /* Matches everything added since the last call; nothing may be added to those images of those categories again. */
 hm_status hm_coco_eval_judge(hm_coco_eval *e);

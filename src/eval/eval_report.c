@@ -7,18 +7,9 @@
 #include <string.h>
 
 static const char *const stat_names[HM_COCO_STATS] = {
-    [HM_COCO_AP] = "AP",
-    [HM_COCO_AP50] = "AP50",
-    [HM_COCO_AP75] = "AP75",
-    [HM_COCO_AP_SMALL] = "AP_small",
-    [HM_COCO_AP_MEDIUM] = "AP_medium",
-    [HM_COCO_AP_LARGE] = "AP_large",
-    [HM_COCO_AR_1] = "AR_1",
-    [HM_COCO_AR_10] = "AR_10",
-    [HM_COCO_AR_100] = "AR",
-    [HM_COCO_AR_SMALL] = "AR_small",
-    [HM_COCO_AR_MEDIUM] = "AR_medium",
-    [HM_COCO_AR_LARGE] = "AR_large",
+    [HM_COCO_AP] = "AP",         [HM_COCO_AP50] = "AP50",    [HM_COCO_AP75] = "AP75",     [HM_COCO_AP_SMALL] = "APs",
+    [HM_COCO_AP_MEDIUM] = "APm", [HM_COCO_AP_LARGE] = "APl", [HM_COCO_AR_1] = "AR1",      [HM_COCO_AR_10] = "AR10",
+    [HM_COCO_AR_100] = "AR100",  [HM_COCO_AR_SMALL] = "ARs", [HM_COCO_AR_MEDIUM] = "ARm", [HM_COCO_AR_LARGE] = "ARl",
 };
 
 void hm_eval_limits(int32_t most, int32_t max_dets[HM_COCO_LIMITS]) {
@@ -104,21 +95,26 @@ static cJSON *class_object(const hm_coco_scores *s, const hm_eval_classes *c, in
     return o;
 }
 
-static cJSON *part_object(const hm_coco_scores *s, const hm_eval_classes *c) {
+static cJSON *part_object(const hm_eval_part *part, const hm_eval_classes *c) {
+    const hm_coco_scores *const s = part->scores;
     cJSON *const o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "iou_type", part->iou_type);
+    cJSON *const stats = cJSON_AddArrayToObject(o, "stats");
+    for (int i = 0; i < HM_COCO_STATS; i++)
+        cJSON_AddItemToArray(stats, exact(s->stats[i]));
     for (int i = 0; i < HM_COCO_STATS; i++)
         cJSON_AddItemToObject(o, stat_names[i], exact(s->stats[i]));
     cJSON_AddItemToObject(o, "max_dets", cJSON_CreateIntArray(c->max_dets, HM_COCO_LIMITS));
-    cJSON *const list = cJSON_AddArrayToObject(o, "classes");
+    cJSON *const list = cJSON_AddArrayToObject(o, "per_category");
     for (int32_t k = 0; k < c->n; k++)
         cJSON_AddItemToArray(list, class_object(s, c, k));
     return o;
 }
 
 static hm_status print_json(FILE *to, const hm_eval_part *parts, size_t n, const hm_eval_classes *c) {
-    cJSON *const root = cJSON_CreateObject();
-    for (size_t i = 0; i < n; i++)
-        cJSON_AddItemToObject(root, parts[i].iou_type, part_object(parts[i].scores, c));
+    cJSON *const root = n == 1 ? part_object(&parts[0], c) : cJSON_CreateObject();
+    for (size_t i = 0; n > 1 && i < n; i++)
+        cJSON_AddItemToObject(root, parts[i].iou_type, part_object(&parts[i], c));
     char *const text = cJSON_Print(root);
     cJSON_Delete(root);
     if (text == NULL)

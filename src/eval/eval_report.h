@@ -22,8 +22,9 @@ typedef struct hm_eval_classes {
 /* The limits 1, 10 and `most` in rising order, for hm_eval_classes and hm_coco_eval_options. */
 void hm_eval_limits(int32_t most, int32_t max_dets[HM_COCO_LIMITS]);
 
-/* Writes the parts in the order given. JSON: {"segm": {"AP": ..., "max_dets": [...], "classes": [...]}, ...}; a number
- * without ground truth is -1 there as everywhere in COCO. HM_ERR_IO when `to` takes no more. */
+/* Writes the parts in the order given. JSON: of one part {"iou_type": "segm", "stats": [12 numbers], "AP": ...,
+ * "max_dets": [...], "per_category": [...]}, of more {"bbox": {the same}, "segm": {...}}; a number without ground truth
+ * is -1 there as everywhere in COCO. HM_ERR_IO when `to` takes no more. */
 hm_status hm_eval_report(FILE *to, const hm_eval_part *parts, size_t n, const hm_eval_classes *classes, bool json);
 
 #endif

@@ -1,6 +1,8 @@
 /* judge_split.c: batch after batch: detect, hand truth and detections to the COCO evaluation, forget. */
 #include "eval/judge_split.h"
 
+#include <math.h>
+
 #include <string.h>
 
 #include "eval/eval_report.h"
@@ -47,9 +49,9 @@ static hm_status add_detection(judge *j, const hm_coco_image *image, const hm_de
     if (d->label >= j->data->classes.n)
         return HM_OK;
     hm_detection_box(d, box);
-    HM_TRY(hm_coco_eval_add_dt(j->bbox, image->id, d->label, box, d->score, NULL));
+    HM_TRY(hm_coco_eval_add_dt(j->bbox, image->id, d->label, box, d->score, NAN, NULL));
     if (mask != NULL)
-        HM_TRY(hm_coco_eval_add_dt(j->segm, image->id, d->label, NULL, d->score, mask));
+        HM_TRY(hm_coco_eval_add_dt(j->segm, image->id, d->label, NULL, d->score, NAN, mask));
     if (j->o->writer == NULL)
         return HM_OK;
     return hm_coco_writer_add(j->o->writer, image->id, j->data->classes.ids[d->label], d->score, box, mask);

@@ -95,7 +95,8 @@ static void add_item(hm_coco_eval *e, int set, const cJSON *item, bool masks, bo
         mask = mask_of(golden_get(item, "segmentation"), (int32_t)golden_number(image, "height"),
                        (int32_t)golden_number(image, "width"));
     if (is_dt)
-        assert_int_equal(hm_coco_eval_add_dt(e, id, k, masks ? NULL : box, golden_number(item, "score"), &mask), HM_OK);
+        assert_int_equal(hm_coco_eval_add_dt(e, id, k, masks ? NULL : box, golden_number(item, "score"), NAN, &mask),
+                         HM_OK);
     else
         assert_int_equal(hm_coco_eval_add_gt(e, id, k, masks ? NULL : box, golden_number(item, "area"),
                                              golden_number(item, "iscrowd") != 0, masks ? &mask : NULL),
@@ -245,7 +246,7 @@ static void nothing_scores_minus_one(void **state) {
     for (int i = 0; i < HM_COCO_STATS; i++)
         assert_true(s.stats[i] == -1);
     hm_coco_scores_free(&s);
-    assert_int_equal(hm_coco_eval_add_dt(e, 7, 2, box, .5, NULL), HM_OK); /* of an image without objects */
+    assert_int_equal(hm_coco_eval_add_dt(e, 7, 2, box, .5, NAN, NULL), HM_OK); /* of an image without objects */
     assert_int_equal(hm_coco_eval_run(e, &s), HM_OK);
     assert_true(s.stats[HM_COCO_AP] == -1);
     hm_coco_scores_free(&s);
@@ -255,7 +256,7 @@ static void nothing_scores_minus_one(void **state) {
     assert_true(s.ap[2] == 0 && s.ap[1] == -1);
     hm_coco_scores_free(&s);
     assert_int_equal(hm_coco_eval_add_gt(e, 9, 1, box, NAN, false, NULL), HM_OK); /* found */
-    assert_int_equal(hm_coco_eval_add_dt(e, 9, 1, box, .5, NULL), HM_OK);
+    assert_int_equal(hm_coco_eval_add_dt(e, 9, 1, box, .5, NAN, NULL), HM_OK);
     assert_int_equal(hm_coco_eval_run(e, &s), HM_OK);
     near(s.ap[1], 1, "AP");
     near(s.stats[HM_COCO_AP_MEDIUM], .5, "AP_medium");
@@ -281,10 +282,10 @@ static void wrong_use_is_refused(void **state) {
     assert_int_equal(hm_coco_eval_add_gt(e, 1, -1, box, 1, false, NULL), HM_ERR_ARG);
     assert_int_equal(hm_coco_eval_add_gt(e, 1, 0, bad, 1, false, NULL), HM_ERR_ARG);
     assert_int_equal(hm_coco_eval_add_gt(e, 1, 0, NULL, 1, false, NULL), HM_ERR_ARG);
-    assert_int_equal(hm_coco_eval_add_dt(e, 1, 0, box, NAN, NULL), HM_ERR_ARG);
+    assert_int_equal(hm_coco_eval_add_dt(e, 1, 0, box, NAN, NAN, NULL), HM_ERR_ARG);
     assert_int_equal(hm_coco_eval_add_gt(e, 1, 0, box, 1, false, NULL), HM_OK);
     assert_int_equal(hm_coco_eval_judge(e), HM_OK);
-    assert_int_equal(hm_coco_eval_add_dt(e, 1, 0, box, 1, NULL), HM_OK);
+    assert_int_equal(hm_coco_eval_add_dt(e, 1, 0, box, 1, NAN, NULL), HM_OK);
     assert_int_equal(hm_coco_eval_run(e, &s), HM_ERR_ARG);
     assert_non_null(strstr(hm_error_message(), "image 1 "));
     hm_coco_eval_free(e);
@@ -300,7 +301,7 @@ static void sizes_must_agree(void **state) {
     assert_int_equal(hm_coco_eval_add_gt(e, 5, 1, NULL, NAN, false, NULL), HM_ERR_ARG);
     for (int64_t image = 5; image < 9; image++) {
         assert_int_equal(hm_coco_eval_add_gt(e, image, 1, NULL, NAN, false, &a), HM_OK);
-        assert_int_equal(hm_coco_eval_add_dt(e, image, 1, NULL, .5, image < 6 ? &a : &b), HM_OK);
+        assert_int_equal(hm_coco_eval_add_dt(e, image, 1, NULL, .5, NAN, image < 6 ? &a : &b), HM_OK);
     }
     assert_int_equal(hm_coco_eval_run(e, &s), HM_ERR_ARG);
     assert_non_null(strstr(hm_error_message(), "image 6, category 1"));

@@ -56,12 +56,26 @@ static void json_keeps_every_digit(void **state) {
     assert_non_null(root);
     assert_int_equal(cJSON_GetArraySize(root), 2);
     const cJSON *const segm = golden_get(root, "segm");
-    assert_true(golden_number(segm, "AR") == 1. / 3);
-    assert_true(golden_number(segm, "AP_small") == -1);
-    assert_true(golden_number(cJSON_GetArrayItem(golden_get(segm, "classes"), 0), "AP75") == 1. / 3);
+    assert_true(golden_number(segm, "AR100") == 1. / 3);
+    assert_true(golden_number(segm, "APs") == -1);
+    assert_true(golden_number(cJSON_GetArrayItem(golden_get(segm, "per_category"), 0), "AP75") == 1. / 3);
     assert_non_null(strstr(text, "9007199254740993"));
-    assert_string_equal(golden_get(cJSON_GetArrayItem(golden_get(segm, "classes"), 0), "name")->valuestring,
+    assert_string_equal(golden_get(cJSON_GetArrayItem(golden_get(segm, "per_category"), 0), "name")->valuestring,
                         classes.names[0]);
+    cJSON_Delete(root);
+    free(text);
+}
+
+static void one_part_stands_alone(void **state) {
+    (void)state;
+    char *const text = report(1, true);
+    cJSON *const root = cJSON_Parse(text);
+    assert_non_null(root);
+    assert_string_equal(golden_get(root, "iou_type")->valuestring, "bbox");
+    assert_int_equal(cJSON_GetArraySize(golden_get(root, "stats")), HM_COCO_STATS);
+    for (int i = 0; i < HM_COCO_STATS; i++)
+        assert_true(cJSON_GetArrayItem(golden_get(root, "stats"), i)->valuedouble == scores.stats[i]);
+    assert_int_equal(cJSON_GetArrayItem(golden_get(root, "max_dets"), 2)->valueint, 500);
     cJSON_Delete(root);
     free(text);
 }
@@ -87,9 +101,8 @@ static void full_output_is_an_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_is_pycocotools),
-        cmocka_unit_test(json_keeps_every_digit),
-        cmocka_unit_test(limits_rise),
+        cmocka_unit_test(text_is_pycocotools),     cmocka_unit_test(json_keeps_every_digit),
+        cmocka_unit_test(one_part_stands_alone),   cmocka_unit_test(limits_rise),
         cmocka_unit_test(full_output_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,151 @@
+/* options.c: the tables of the commands' options: names, defaults, ranges, help. Everything that is done with them is
+ * train/settings.h's. Names and defaults of training are upstream's. */
+#include <float.h>
+#include <stddef.h>
+
+#include "train/settings.h"
+
+#define TRAIN(m, initial, min, max, text)     HM_SETTING(hm_train_options, m, initial, min, max, text)
+#define EVAL(m, initial, min, max, text)      HM_SETTING(hm_eval_options, m, initial, min, max, text)
+#define PREDICT(m, initial, min, max, text)   HM_SETTING(hm_predict_options, m, initial, min, max, text)
+#define INFO(m, initial, min, max, text)      HM_SETTING(hm_info_options, m, initial, min, max, text)
+#define SHAPES(m, initial, min, max, text)    HM_SETTING(hm_shapes_options, m, initial, min, max, text)
+#define TEXT(command, m, initial, text)       command(m, initial, 0, 0, text)
+#define SWITCH(command, m, initial, text)     command(m, initial, 0, 0, text)
+#define COUNT(command, m, initial, min, text) command(m, initial, min, COUNT_MAX, text)
+
+#define COUNT_MAX      1e9 /* of things that are only counted */
+#define SIDE_MAX       8192
+#define THREADS_MAX    1024
+#define BATCH_MAX      65536
+#define INT64_MIN_REAL -0x1p63
+#define INT64_MAX_REAL 0x1p63
+
+static const char *const schedulers[] = {"step", "cosine", NULL};
+static const char *const iou_types[] = {"segm", "bbox", NULL};
+
+static const hm_setting train_table[] = {
+    TEXT(TRAIN, dataset_dir, NULL,
+         "folder of the data set, in COCO layout: train/ and valid/, and test/ if there is one, each with "
+         "_annotations.coco.json and its pictures"),
+    TEXT(TRAIN, output_dir, "output", "folder for weights, metrics and pictures"),
+    TEXT(TRAIN, model, "seg-nano", "variant, see halfmask info"),
+    TEXT(TRAIN, pretrain_weights, NULL, "safetensors file to start from; from scratch without"),
+    TRAIN(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
+    COUNT(TRAIN, epochs, "100", 1, "times that the training split is gone through"),
+    TRAIN(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
+    COUNT(TRAIN, grad_accum_steps, "4", 1, "batches of an optimizer step"),
+    TRAIN(lr, "1e-4", 0, DBL_MAX, "learning rate"),
+    TRAIN(lr_encoder, "1.5e-4", 0, DBL_MAX, "learning rate of the backbone's encoder"),
+    TRAIN(lr_vit_layer_decay, "0.8", DBL_MIN, 1, "factor of the learning rate from an encoder layer to the one below"),
+    TRAIN(lr_component_decay, "0.7", DBL_MIN, 1, "factor of the decoder's learning rate, squared for the encoder"),
+    TRAIN(weight_decay, "1e-4", 0, DBL_MAX, "weight decay of AdamW"),
+    TRAIN(adamw_eps, "1e-8", DBL_MIN, DBL_MAX, "epsilon of AdamW"),
+    TRAIN(clip_max_norm, "0.1", 0, DBL_MAX, "largest norm of all gradients together; 0 does not clip"),
+    TRAIN(warmup_epochs, "0", 0, COUNT_MAX, "epochs in which the learning rate rises from 0"),
+    HM_SETTING_OF(hm_train_options, lr_scheduler, "step", schedulers, "course of the learning rate"),
+    COUNT(TRAIN, lr_drop, "100", 1, "epoch after which step goes on with a tenth"),
+    TRAIN(lr_min_factor, "0", 0, 1, "part of the learning rate with which cosine ends"),
+    SWITCH(TRAIN, use_ema, "true", "keep moving averages of the weights and judge those too"),
+    TRAIN(ema_decay, "0.993", 0, 1, "decay of the averages at an optimizer step"),
+    TRAIN(ema_tau, "100", 0, DBL_MAX, "optimizer steps over which that decay is approached"),
+    TRAIN(seed, "42", INT64_MIN_REAL, INT64_MAX_REAL, "number from which everything random is derived"),
+    TRAIN(num_workers, "0", 0, THREADS_MAX, "threads that decode images; 0 chooses"),
+    SWITCH(TRAIN, scale_jitter, "true", "cut and resize half of the training images at random, besides mirroring"),
+    COUNT(TRAIN, eval_interval, "1", 1, "epochs from one validation to the next"),
+    COUNT(TRAIN, eval_max_dets, "500", 1, "detections of an image that validation looks at"),
+    SWITCH(TRAIN, run_test, "true", "judge the best weights on the test split, if there is one, at the end"),
+    TRAIN(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+};
+
+static const hm_setting eval_table[] = {
+    TEXT(EVAL, dataset_dir, NULL, "folder of the data set on which the weights are judged"),
+    TEXT(EVAL, weights, NULL, "safetensors file of the model"),
+    TEXT(EVAL, split, NULL, "split of the data set; without, test, or valid where there is no test"),
+    EVAL(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
+    EVAL(num_workers, "0", 0, THREADS_MAX, "threads that decode images; 0 chooses"),
+    EVAL(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+    TEXT(EVAL, gt, NULL, "COCO annotation file by which a results file is judged, instead of weights"),
+    TEXT(EVAL, dt, NULL, "that COCO results file"),
+    HM_SETTING_OF(hm_eval_options, iou_type, "segm", iou_types,
+                  "whether masks or boxes of the results file are judged"),
+    COUNT(EVAL, eval_max_dets, "100", 1, "detections of an image that are looked at"),
+    SWITCH(EVAL, json, "false", "print JSON instead of text"),
+    TEXT(EVAL, out, NULL, "file for the model's detections, as COCO results"),
+};
+
+static const hm_setting predict_table[] = {
+    TEXT(PREDICT, weights, NULL, "safetensors file of the model"),
+    TEXT(PREDICT, out, NULL, "folder for predictions.json (COCO results) and one picture for each image"),
+    PREDICT(threshold, "0.5", 0, 1, "only detections with a greater score"),
+    PREDICT(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+};
+
+static const hm_setting info_table[] = {
+    TEXT(INFO, weights, NULL, "safetensors file to describe"),
+    TEXT(INFO, model, NULL, "variant to describe; all are listed when neither is given"),
+    SWITCH(INFO, plan, "false", "print how much memory training and evaluation will take"),
+    INFO(batch_size, "4", 1, BATCH_MAX, "images of a batch in that plan"),
+    INFO(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
+    TEXT(INFO, dot, NULL, "file for the training graph, for Graphviz"),
+    TEXT(INFO, dump, NULL, "file for the training graph, as text"),
+};
+
+static const hm_setting shapes_table[] = {
+    TEXT(SHAPES, dir, NULL, "folder that is made, or an empty one"),
+    SHAPES(train, "1500", 0, 1e6, "images of the training split"),
+    SHAPES(valid, "150", 0, 1e6, "images of the validation split"),
+    SHAPES(test, "150", 0, 1e6, "images of the test split"),
+    SHAPES(size, "112", 56, 3584, "typical side of an image in pixels; sides vary by a seventh"),
+    SHAPES(seed, "0", INT64_MIN_REAL, INT64_MAX_REAL, "number from which the images are derived"),
+};
+
+typedef struct table {
+    const hm_setting *rows;
+    size_t n;
+} table;
+
+#define TABLE(rows)                                                                                                    \
+    { rows, sizeof rows / sizeof rows[0] }
+
+static table table_of(hm_command command) {
+    static const table tables[] = {
+        [HM_COMMAND_TRAIN] = TABLE(train_table),     [HM_COMMAND_EVAL] = TABLE(eval_table),
+        [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
+        [HM_COMMAND_SHAPES] = TABLE(shapes_table),
+    };
+    if ((size_t)command >= sizeof tables / sizeof tables[0])
+        return (table){NULL, 0};
+    return tables[command];
+}
+
+hm_status hm_options_defaults(hm_command command, void *options) {
+    const table t = table_of(command);
+    return hm_settings_defaults(t.rows, t.n, options);
+}
+
+void hm_options_free(hm_command command, void *options) {
+    const table t = table_of(command);
+    hm_settings_free(t.rows, t.n, options);
+}
+
+hm_status hm_options_set(hm_command command, void *options, const char *name, const char *value, const char *where) {
+    const table t = table_of(command);
+    return hm_settings_set(t.rows, t.n, options, name, value, where);
+}
+
+hm_status hm_options_load_yaml(hm_command command, void *options, const char *path) {
+    const table t = table_of(command);
+    return hm_settings_load_yaml(t.rows, t.n, options, path);
+}
+
+bool hm_options_is_switch(hm_command command, const char *name) {
+    const table t = table_of(command);
+    const hm_setting *const s = hm_settings_find(t.rows, t.n, name);
+    return s != NULL && s->type == HM_SETTING_BOOL;
+}
+
+void hm_options_help(hm_command command, FILE *to) {
+    const table t = table_of(command);
+    hm_settings_help(t.rows, t.n, to);
+}
