@@ -242,7 +242,7 @@ const hm_plan *hm_exec_plan(const hm_exec *e) {
 }
 
 size_t hm_exec_used(const hm_exec *e) {
-    return e->used;
+    return (e->used + 63) & ~(size_t)63; /* blocks are multiples of 64 bytes */
 }
 
 double hm_exec_seconds(const hm_exec *e, size_t node_id) {
