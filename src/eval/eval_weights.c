@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/progress.h"
 #include "eval/eval_report.h"
 #include "eval/judge_split.h"
 #include "eval/model_file.h"
-#include "train/progress.h"
 
 static bool has_test(const char *dir) {
     char path[4096];

@@ -3,7 +3,7 @@
 #define HM_EVAL_MODEL_FILE_H
 
 #include "eval/detector.h"
-#include "train/weights.h"
+#include "weights/weights.h"
 
 typedef struct hm_model_file {
     hm_weights *weights;

@@ -9,8 +9,8 @@
 #include "data/transform.h"
 #include "eval/coco_results.h"
 #include "eval/model_file.h"
+#include "eval/picture.h"
 #include "io/atomic.h"
-#include "io/picture.h"
 
 #define RESULTS "predictions.json"
 

@@ -4,10 +4,13 @@
 
 #include "base/mem.h"
 #include "graph/op.h"
-#include "ops/elementwise/elementwise.h"
 
 hm_tensor *hm_graph_grad(const hm_graph *g, const hm_tensor *t) {
     return (size_t)t->id < g->n_grads ? g->grads[t->id] : NULL;
+}
+
+static hm_tensor *sum(hm_graph *g, hm_tensor *a, hm_tensor *b) {
+    return hm_graph_apply(g, hm_ops_add, NULL, 0, (hm_tensor *[]){a, b}, 2);
 }
 
 static hm_status accumulate(hm_graph *g, const hm_tensor *t, hm_tensor *d) {
@@ -17,7 +20,7 @@ static hm_status accumulate(hm_graph *g, const hm_tensor *t, hm_tensor *d) {
                 hm_shape_text(t->shape, b));
     }
     hm_tensor **const slot = &g->grads[t->id];
-    *slot = *slot == NULL ? d : hm_add(g, *slot, d);
+    *slot = *slot == NULL ? d : sum(g, *slot, d);
     return g->status;
 }
 

@@ -55,9 +55,4 @@ size_t hm_exec_used(const hm_exec *e);                    /* highest byte of the
 double hm_exec_seconds(const hm_exec *e, size_t node_id); /* summed over runs (profile) */
 hm_status hm_exec_check_guards(const hm_exec *e);         /* names the tensor behind whose end something was written */
 
-/* The instruction sets */
-hm_isa hm_isa_best(void);                              /* what this CPU has, lowered by HM_ISA=scalar|avx2|avx512 */
-hm_status hm_isa_parse(const char *name, hm_isa *out); /* an unknown or unavailable one is HM_ERR_ARG */
-const char *hm_isa_name(hm_isa isa);
-
 #endif

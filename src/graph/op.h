@@ -5,10 +5,8 @@
 #ifndef HM_GRAPH_OP_H
 #define HM_GRAPH_OP_H
 
+#include "device/cpu/isa.h"
 #include "graph/graph.h"
-
-/* Instruction sets of the CPU backend, in rising order; cpu.c files are compiled once for each. */
-typedef enum hm_isa { HM_ISA_SCALAR, HM_ISA_AVX2, HM_ISA_AVX512, HM_ISA_COUNT } hm_isa;
 
 /* What a run knows besides its tensors. */
 typedef struct hm_run {
@@ -79,5 +77,8 @@ static inline bool hm_wants_grad(const hm_node *n, int i) {
 /* All registered ops, from ops.def. */
 extern const hm_op *const hm_ops[];
 extern const size_t hm_ops_count;
+
+/* The op that adds two tensors of one shape: what the graph needs where a tensor has several users. */
+extern const hm_op *const hm_ops_add;
 
 #endif

@@ -12,3 +12,5 @@ const hm_op *const hm_ops[] = {
 #undef HM_OP
 
 const size_t hm_ops_count = sizeof hm_ops / sizeof hm_ops[0];
+
+const hm_op *const hm_ops_add = &hm_op_add;

@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/progress.h"
 #include "eval/detector.h"
 #include "io/atomic.h"
-#include "train/progress.h"
 #include "train/step.h"
-#include "train/weights.h"
-#include "train/weights_graph.h"
+#include "weights/weights.h"
+#include "weights/weights_graph.h"
 
 enum { OBJECTS = 100 }; /* capacity of an image in the plan; a data set brings its own */
 

@@ -1,7 +1,7 @@
 /* make_shapes.c: hm_shapes: the options of the public interface turned into data/shapes.h's, with progress. */
+#include "base/progress.h"
 #include "base/status.h"
 #include "data/shapes.h"
-#include "train/progress.h"
 
 enum { EVERY = 500 }; /* images from one line to the next where there is no bar */
 

@@ -2,12 +2,12 @@
 #ifndef HM_TRAIN_TRAINING_H
 #define HM_TRAIN_TRAINING_H
 
+#include "base/progress.h"
 #include "data/loader.h"
 #include "eval/detector.h"
 #include "graph/exec.h"
 #include "optim/schedule.h"
 #include "train/metrics_csv.h"
-#include "train/progress.h"
 #include "train/step.h"
 
 #define HM_LOG_EVERY 10 /* optimizer steps for one row of metrics.csv */

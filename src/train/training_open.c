@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "io/atomic.h"
 #include "train/training.h"
-#include "train/weights.h"
+#include "weights/weights.h"
 
 static hm_status check(const hm_train_options *o) {
     if (o->dataset_dir == NULL)

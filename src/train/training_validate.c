@@ -8,7 +8,7 @@
 #include "eval/judge_split.h"
 #include "train/metrics_plot.h"
 #include "train/training.h"
-#include "train/weights.h"
+#include "weights/weights.h"
 
 hm_status hm_training_save(hm_training *t, const char *name) {
     char *path = NULL;

@@ -10,7 +10,7 @@
 #include "io/atomic.h"
 #include "model/rfdetr.h"
 #include "model_fill.h"
-#include "train/weights.h"
+#include "weights/weights.h"
 
 #define WEIGHTS "test_info.safetensors"
 #define GRAPH   "test_info.graph"

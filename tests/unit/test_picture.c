@@ -11,7 +11,7 @@
 
 #include "data/image.h"
 #include "data/shapes.h"
-#include "io/picture.h"
+#include "eval/picture.h"
 
 enum { W = 40, H = 30 };
 

@@ -14,7 +14,7 @@
 #include "io/atomic.h"
 #include "model/rfdetr.h"
 #include "model_fill.h"
-#include "train/weights.h"
+#include "weights/weights.h"
 
 /* fontconfig keeps its caches until the process ends. */
 const char *__lsan_default_suppressions(void);

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "train/progress.h"
+#include "base/progress.h"
 
 static const hm_progress_value VALUES[] = {{"loss", 4.2134}, {"ce", 0.5}, {"mask_dice", 123.45}, {"lr", 1e-4}};
 

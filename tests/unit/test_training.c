@@ -16,7 +16,7 @@
 #include "io/atomic.h"
 #include "train/metrics_csv.h"
 #include "train/step.h"
-#include "train/weights.h"
+#include "weights/weights.h"
 
 /* cairo's fontconfig keeps its caches for the life of the process. */
 const char *__lsan_default_suppressions(void);

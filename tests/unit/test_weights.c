@@ -13,7 +13,7 @@
 #include "io/safetensors.h"
 #include "model/rfdetr.h"
 #include "model_fill.h"
-#include "train/weights.h"
+#include "weights/weights.h"
 
 #define PATH "test_weights.safetensors"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/exec.h"
+#include "device/cpu/isa.h"
 
 static const char *const names[HM_ISA_COUNT] = {"scalar", "avx2", "avx512"};
 

@@ -1,8 +1,8 @@
 /* weights.h: models as safetensors files under upstream's tensor names. The metadata says which model it is, its input
  * size and its classes; a file without metadata (made from upstream's checkpoint) is recognised by its tensors. A file
  * always holds every parameter of training, also those that evaluation does not use. */
-#ifndef HM_TRAIN_WEIGHTS_H
-#define HM_TRAIN_WEIGHTS_H
+#ifndef HM_WEIGHTS_WEIGHTS_H
+#define HM_WEIGHTS_WEIGHTS_H
 
 #include "data/dataset.h"
 #include "graph/exec.h"

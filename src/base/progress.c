@@ -1,5 +1,5 @@
 /* progress.c: when and where progress is shown: the clock, the rate, the terminal. What is shown: progress_format.c. */
-#include "train/progress.h"
+#include "base/progress.h"
 
 #include <math.h>
 #include <stdarg.h>

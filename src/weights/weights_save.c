@@ -1,5 +1,5 @@
 /* weights_save.c: writing weights files, and copying between stores. The reader is weights.c. */
-#include "train/weights.h"
+#include "weights/weights.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "io/safetensors.h"
-#include "train/weights_graph.h"
+#include "weights/weights_graph.h"
 
 enum { NAME_SIZE = 320, ID_SIZE = 24 };
 

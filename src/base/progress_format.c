@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "train/progress.h"
+#include "base/progress.h"
 
 enum { PIECE = 64, MAX_PIECES = 32, BAR_MIN = 10, BAR_MAX = 30, WIDE = 60 };
 

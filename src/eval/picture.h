@@ -1,7 +1,7 @@
 /* picture.h: draws objects on an image: half-transparent masks, boxes, class names and scores; and sets pictures side
  * by side. Masks and boxes are used as given: nothing is filtered by score here. */
-#ifndef HM_IO_PICTURE_H
-#define HM_IO_PICTURE_H
+#ifndef HM_EVAL_PICTURE_H
+#define HM_EVAL_PICTURE_H
 
 #include "data/rle.h"
 #include "io/canvas.h"

@@ -1,6 +1,6 @@
 /* weights_graph.h: what the reader and the writer of weights files share. */
-#ifndef HM_TRAIN_WEIGHTS_GRAPH_H
-#define HM_TRAIN_WEIGHTS_GRAPH_H
+#ifndef HM_WEIGHTS_WEIGHTS_GRAPH_H
+#define HM_WEIGHTS_WEIGHTS_GRAPH_H
 
 #include "graph/graph.h"
 #include "model/config.h"

@@ -1,5 +1,5 @@
 /* weights.c: reading weights files: which model it is, whether every tensor fits, and the numbers. */
-#include "train/weights.h"
+#include "weights/weights.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -11,8 +11,8 @@
 #include "base/mem.h"
 #include "io/safetensors.h"
 #include "model/rfdetr.h"
-#include "train/weights_graph.h"
-#include "train/weights_number.h"
+#include "weights/weights_graph.h"
+#include "weights/weights_number.h"
 
 #define POSITIONS   "backbone.0.encoder.encoder.embeddings.position_embeddings"
 #define PATCHES     "backbone.0.encoder.encoder.embeddings.patch_embeddings.projection.weight"

@@ -1,8 +1,8 @@
 /* progress.h: shows how long work gets on: a bar that redraws itself on a terminal, a plain line now and then
  * elsewhere. The formatting functions are pure; hm_progress adds the clock, the rate and the stream that the caller
  * hands over. */
-#ifndef HM_TRAIN_PROGRESS_H
-#define HM_TRAIN_PROGRESS_H
+#ifndef HM_BASE_PROGRESS_H
+#define HM_BASE_PROGRESS_H
 
 #include <stdio.h>
 

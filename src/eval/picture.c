@@ -1,5 +1,5 @@
 /* picture.c: objects on an image, and pictures side by side (cairo). */
-#include "io/picture.h"
+#include "eval/picture.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* weights_number.h: one number of a safetensors file as float, whatever floating-point type the file has. */
-#ifndef HM_TRAIN_WEIGHTS_NUMBER_H
-#define HM_TRAIN_WEIGHTS_NUMBER_H
+#ifndef HM_WEIGHTS_WEIGHTS_NUMBER_H
+#define HM_WEIGHTS_WEIGHTS_NUMBER_H
 
 #include <math.h>
 #include <string.h>
