@@ -1,7 +1,7 @@
-/* image.h: reading JPEG and PNG files as 8-bit RGB, with the numbers that Pillow's convert("RGB") gives (FACTS section
- * 9): grey is replicated, palettes are looked up, alpha and transparency are dropped (no blending), 16-bit colour loses
- * its low byte, 16-bit grey saturates at 255, CMYK is the inverted kind. EXIF orientation, colour profiles and gamma
- * are ignored, as upstream does. */
+/* image.h: reading JPEG and PNG files as 8-bit RGB, with the numbers that Pillow's convert("RGB") gives: grey is
+ * replicated, palettes are looked up, alpha and transparency are dropped (no blending), 16-bit colour loses its low
+ * byte, 16-bit grey saturates at 255, CMYK is the inverted kind. EXIF orientation, colour profiles and gamma are
+ * ignored, as upstream does. */
 #ifndef HM_DATA_IMAGE_H
 #define HM_DATA_IMAGE_H
 

@@ -1,6 +1,6 @@
 /* transform.h: pixels of a decoded picture to a network's input [3, H, W] in float, normalised with ImageNet's mean and
- * deviation. Two resizers, because upstream has two: prediction resizes float pixels bilinearly without antialias
- * (FACTS section 9), training and evaluation data are resized by Pillow in 8 bits with antialias. */
+ * deviation. Two resizers, because upstream has two: prediction resizes float pixels bilinearly without antialias,
+ * training and evaluation data are resized by Pillow in 8 bits with antialias. */
 #ifndef HM_DATA_TRANSFORM_H
 #define HM_DATA_TRANSFORM_H
 

@@ -1,5 +1,5 @@
 /* postprocess.h: a model's raw outputs for one image as detections: the best scores over all pairs of query and class,
- * boxes in the image's pixels, masks at the image's size (upstream's PostProcess; FACTS section 9). A query may appear
+ * boxes in the image's pixels, masks at the image's size (upstream's PostProcess). A query may appear
  * several times, once a class. Nothing is suppressed for overlapping. */
 #ifndef HM_EVAL_POSTPROCESS_H
 #define HM_EVAL_POSTPROCESS_H

@@ -1,4 +1,4 @@
-/* criterion.h: matching and losses of all outputs as graph nodes (upstream criterion.py, matcher.py; FACTS section 7).
+/* criterion.h: matching and losses of all outputs as graph nodes (upstream criterion.py, matcher.py).
  */
 #ifndef HM_LOSS_CRITERION_H
 #define HM_LOSS_CRITERION_H

@@ -1,4 +1,4 @@
-/* decoder.c: the group-DETR decoder (upstream transformer.py; FACTS section 5). Self-attention within each query group,
+/* decoder.c: the group-DETR decoder (upstream transformer.py). Self-attention within each query group,
  * deformable attention on the memory, feed-forward; post-norm. Reference boxes stay fixed (lite_refpoint_refine). */
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* dinov2.c: the windowed DINOv2 backbone (Oquab et al. 2023; upstream dinov2_with_windowed_attn.py; FACTS section 2).
+/* dinov2.c: the windowed DINOv2 backbone (Oquab et al. 2023; upstream dinov2_with_windowed_attn.py).
  * Tokens are cut into num_windows^2 windows once, after the embeddings, each with its own copy of the class token; a
  * layer whose index is an out feature attends over all windows of an image together. */
 #include <stdio.h>

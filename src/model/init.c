@@ -1,5 +1,5 @@
 /* init.c: starting values of every parameter, by its name, as upstream's modules draw them (PyTorch's defaults, Xavier
- * in the transformer, Deformable-DETR's offsets, focal bias of the classes; FACTS sections 2 to 6). Each parameter has
+ * in the transformer, Deformable-DETR's offsets, focal bias of the classes). Each parameter has
  * a stream of its own, so a value depends on seed, name and place only. */
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* projector.c: the multi-scale projector (upstream projector.py; FACTS section 3): features of the backbone, resampled,
+/* projector.c: the multi-scale projector (upstream projector.py): features of the backbone, resampled,
  * joined, through a C2f block of 3x3 convolutions into maps of hidden_dim channels. Channels last throughout. */
 #include <stdio.h>
 

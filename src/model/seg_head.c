@@ -1,4 +1,4 @@
-/* seg_head.c: the segmentation head (upstream segmentation_head.py; FACTS section 6). It yields features, not masks: a
+/* seg_head.c: the segmentation head (upstream segmentation_head.py). It yields features, not masks: a
  * mask logit is <spatial feature at the pixel, query feature> + bias, formed only where it is needed. */
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* two_stage.c: the proposal stage (upstream transformer.py; FACTS section 4). For each query group every token is
+/* two_stage.c: the proposal stage (upstream transformer.py). For each query group every token is
  * scored, the best K become proposals and, refined by learned offsets, the decoder's reference boxes. Scoring all
  * tokens needs no gradient, so only the chosen rows are computed a second time with one: the same numbers at an eighth
  * of the work. */

@@ -17,7 +17,7 @@ typedef struct hm_optim_options {
 /* Upstream's: 1e-4, 1.5e-4, 0.8, 0.7, 1e-4, 0.9, 0.999, 1e-8, 0.1, with averages. */
 hm_optim_options hm_optim_defaults(void);
 
-/* FACTS section 8. */
+/* The rules of upstream's get_param_dict. */
 void hm_param_group(const hm_model_config *c, const hm_optim_options *opt, const char *name, double *lr,
                     double *weight_decay);
 

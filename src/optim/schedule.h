@@ -1,5 +1,5 @@
-/* schedule.h: learning rate and averaging decay as functions of the step (upstream's lambda scheduler and EMA callback;
- * FACTS section 8). */
+/* schedule.h: learning rate and averaging decay as functions of the step (upstream's lambda scheduler and EMA
+ * callback). */
 #ifndef HM_OPTIM_SCHEDULE_H
 #define HM_OPTIM_SCHEDULE_H
 

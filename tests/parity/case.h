@@ -1,4 +1,4 @@
-/* case.h: a golden model case, read from its folder (shared/golden FORMAT: config, params, batch, expected values). */
+/* case.h: a golden model case, read from its folder: config, params, batch, expected values. */
 #ifndef HM_PARITY_CASE_H
 #define HM_PARITY_CASE_H
 

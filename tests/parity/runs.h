@@ -18,7 +18,7 @@ typedef struct topk_difference {
     int64_t swapped; /* places that hold another token */
     double gap;      /* largest difference of the two tokens' scores there */
 } topk_difference;
-/* Proposals whose scores differ by less than 1e-6 may change places under another rounding (FACTS section 12); the
+/* Proposals whose scores differ by less than 1e-6 may change places under another rounding; the
  * scores seen here carry fp32 rounding errors of up to half of that each. After an update with eps 1e-8, which turns
  * rounding noise into steps of size lr, scores themselves differ by more. */
 #define NEAR_TIE            2e-6

@@ -267,7 +267,7 @@ static double step_length(const run *u, const char *name) {
 }
 
 /* Where a parameter is after k steps, relative to its length. With eps 1e-8 a step is about lr * sign(gradient), so
- * numbers whose gradient is rounding noise go anywhere (FACTS section 12): there a tenth of the step is allowed,
+ * numbers whose gradient is rounding noise go anywhere: there a tenth of the step is allowed,
  * and to parameters whose gradient is analytically zero twice the step. */
 static double parameter_tolerance(const run *u, const char *name, const char *delta, double norm) {
     const double step = u->eps < 1e-6 && norm > 0 ? step_length(u, delta) / norm : 0;

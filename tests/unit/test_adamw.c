@@ -58,7 +58,7 @@ static void close_golden(golden *gold) {
     cJSON_Delete(gold->json);
 }
 
-/* Values of the fill rule in FORMAT.md, offset 0. */
+/* Values of the golden files' fill rule, offset 0. */
 static void fill(float *out, int64_t n, float scale, const char *name) {
     const uint64_t key = hm_rng_key(SEED, name);
     for (int64_t i = 0; i < n; i++)

@@ -1,4 +1,4 @@
-/* test_base.c: status messages, checked allocation, the random generator's golden values (golden/FORMAT.md). */
+/* test_base.c: status messages, checked allocation, the random generator's golden values. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -6,7 +6,7 @@
 
 #include "ops/match_cost/match_cost.h"
 
-/* FACTS section 7: with p = sigmoid(x); for a matched pair u = IoU(predicted box, target), t = max(0.01, p^0.25
+/* Upstream's ia_bce_loss: with p = sigmoid(x); for a matched pair u = IoU(predicted box, target), t = max(0.01, p^0.25
  * u^0.75), both constants; positive weight t and negative weight 1 - t there, 0 and p^2 elsewhere (p^2 with its
  * gradient). sum(w- x + softplus(-x)(w+ + w-)) / num_boxes, num_boxes = max(1, G * sum(counts)). -> scalar. Gradient to
  * logits only. */

@@ -1,4 +1,4 @@
-/* deform_attn.h: multi-scale deformable attention (Zhu et al. 2021; FACTS section 5). */
+/* deform_attn.h: multi-scale deformable attention (Zhu et al. 2021). */
 #ifndef HM_OPS_DEFORM_ATTN_H
 #define HM_OPS_DEFORM_ATTN_H
 

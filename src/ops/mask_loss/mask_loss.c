@@ -1,4 +1,4 @@
-/* mask_loss.c: builder, inference and gradient rule; formulas in mask_loss.h and FACTS section 7. */
+/* mask_loss.c: builder, inference and gradient rule; formulas in mask_loss.h. */
 #include "ops/mask_loss/mask_loss.h"
 
 #include <string.h>

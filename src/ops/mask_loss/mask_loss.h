@@ -6,7 +6,7 @@
 
 #include "ops/match_cost/match_cost.h"
 
-/* FACTS section 7, masks. Pairs n are the matched queries in order of (image, query). P = max(mask_h,
+/* Upstream's loss_masks. Pairs n are the matched queries in order of (image, query). P = max(mask_h,
  * mask_h*mask_w/point_ratio); 3P candidates from draw `draw` (value (n*3P + p)*2 + {0: x, 1: y}); the floor(0.75 P)
  * with the smallest |logit| are kept (ties: lower index), the other P - floor(.75P) points come from draw `draw + 1`.
  * Logits bilinear with border clamp, labels nearest. *ce = sum_n mean_p BCE / num_boxes, *dice = sum_n [1 - (2 sum s t

@@ -1,4 +1,4 @@
-/* match_cost.c: builder and inference; formulas in match_cost.h and FACTS section 7. */
+/* match_cost.c: builder and inference; formulas in match_cost.h. */
 #include "ops/match_cost/match_cost.h"
 
 #include "graph/op.h"

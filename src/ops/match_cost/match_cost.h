@@ -1,4 +1,4 @@
-/* match_cost.h: the matcher's cost matrix, one fused pass (upstream HungarianMatcher; FACTS section 7). */
+/* match_cost.h: the matcher's cost matrix, one fused pass (upstream HungarianMatcher). */
 #ifndef HM_OPS_MATCH_COST_H
 #define HM_OPS_MATCH_COST_H
 

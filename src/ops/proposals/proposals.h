@@ -1,4 +1,4 @@
-/* proposals.h: the grid of two-stage proposals (FACTS: transformer.gen_encoder_output_proposals). */
+/* proposals.h: the grid of two-stage proposals (upstream transformer.gen_encoder_output_proposals). */
 #ifndef HM_OPS_PROPOSALS_H
 #define HM_OPS_PROPOSALS_H
 
