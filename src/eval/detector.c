@@ -30,7 +30,7 @@ static hm_status build(hm_detector *d, const hm_model_config *c) {
         d->masks = hm_mask_logits(d->g, final->spatial, final->query, final->bias);
         d->masks = hm_graph_output(d->g, d->masks, "masks");
     }
-    return hm_graph_status(d->g);
+    return hm_graph_prune(d->g); /* the proposals' and earlier layers' own heads serve training only */
 }
 
 /* *out = the options with the zeros filled in, and the graph. */

@@ -98,6 +98,10 @@ hm_tensor *hm_graph_apply(hm_graph *g, const hm_op *op, const void *attr, size_t
 /* Marks as readable after the run and gives it a name of its own; returns t. */
 hm_tensor *hm_graph_output(hm_graph *g, hm_tensor *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Drops every node that no output, and no parameter or state updated in place, depends on. Tensors that only dropped
+ * nodes made must not be used any more. Before hm_graph_backward only. */
+hm_status hm_graph_prune(hm_graph *g);
+
 /* Appends the backward nodes of sum_i <seed[i], of[i]> (a loss: itself, seeded by an input of 1). Afterwards
  * hm_graph_grad gives d/dt for every parameter and differentiable input that the sum depends on, else NULL. An op
  * without a gradient rule on the way is HM_ERR_INTERNAL naming op and tensor. */
