@@ -71,7 +71,7 @@ static void check(parity_report *r, const eval_run *u, const char *output, const
 static void check_all(parity_report *r, const eval_run *u, topk_difference d) {
     const hm_model *const m = u->model;
     const int64_t B = r->c->B;
-    report_topk(r, "eval.topk", d, NEAR_TIE);
+    report_topk(r, "eval.topk", d, near_tie(r->c));
     report_keep(r, "eval.topk", HM_ST_I32, 2, m->topk[0]->shape.dim, hm_exec_data(u->exec, m->topk[0]));
     for (int i = 0; i < m->n_outputs; i++) {
         const hm_prediction *const p = &m->outputs[i];
@@ -93,7 +93,7 @@ hm_status run_evaluation(parity_report *r, bool imposed, bool *swapped) {
         st = hm_exec_run(u.exec, r->c->seed, 0);
     if (st == HM_OK) {
         const topk_difference d = compare_topk(r, "eval.topk", u.exec, u.model, imposed);
-        *swapped = d.swapped > 0 && d.gap <= NEAR_TIE && !imposed;
+        *swapped = d.swapped > 0 && d.gap <= near_tie(r->c) && !imposed;
         if (!*swapped)
             check_all(r, &u, d);
     }

@@ -16,6 +16,10 @@ static int32_t expected_at(const hm_safetensor *t, int64_t i) {
     return wide;
 }
 
+double near_tie(const parity_case *c) {
+    return fmax(1e-6, 2 * parity_number(c->tolerances, 0, "outputs_train", "enc.pred_logits", "maxabs"));
+}
+
 /* The stored choice [G, B, K], or NULL. */
 static const hm_safetensor *stored(const parity_report *r, const char *name, const hm_model *m) {
     const hm_safetensor *const t = hm_safetensors_find(r->c->expected, name);

@@ -18,10 +18,10 @@ typedef struct topk_difference {
     int64_t swapped; /* places that hold another token */
     double gap;      /* largest difference of the two tokens' scores there */
 } topk_difference;
-/* Proposals whose scores differ by less than 1e-6 may change places under another rounding; the
- * scores seen here carry fp32 rounding errors of up to half of that each. After an update with eps 1e-8, which turns
- * rounding noise into steps of size lr, scores themselves differ by more. */
-#define NEAR_TIE            2e-6
+/* Largest difference of two scores whose order is a matter of rounding: 1e-6, or twice the error that PyTorch's own
+ * fp32 scores have (each of the two may be that far off). After an update with eps 1e-8, which turns rounding noise
+ * into steps of size lr, scores themselves differ by more. */
+double near_tie(const parity_case *c);
 #define NEAR_TIE_AFTER_STEP 1e-3
 /* The line for a choice: its gap, and whether the stored one is used. */
 void report_topk(parity_report *r, const char *name, topk_difference d, double tolerance);
