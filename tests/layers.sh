@@ -17,7 +17,7 @@ declare -A sees=(
     [model]="ops graph base"
     [loss]="model ops graph base"
     [optim]="model ops graph base"
-    [weights]="model graph data io base"
+    [weights]="model ops graph data io base"
     [eval]="weights model ops graph data io base"
     [train]="eval weights optim loss model ops graph device data io base"
 )

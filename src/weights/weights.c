@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "io/safetensors.h"
 #include "model/rfdetr.h"
+#include "ops/resize/resize.h"
 #include "weights/weights_graph.h"
 #include "weights/weights_number.h"
 
@@ -314,7 +315,44 @@ static bool same_rows(const hm_safetensor *s, hm_shape shape) {
     return true;
 }
 
-static hm_status load(const hm_weights *w, hm_store *store, bool any_classes) {
+/* The grid part of the position embedding, resampled as upstream does (models/weights.py,
+ * interpolate_position_embeddings); the class token's row is taken as it is. dst [1 + P*P, C]. */
+static hm_status copy_positions(const hm_weights *w, const hm_safetensor *s, float *dst, hm_shape shape) {
+    const int64_t C = shape.dim[2], from = w->config.positional_encoding_size;
+    const int64_t to = (int64_t)(sqrt((double)(shape.dim[1] - 1)) + 0.5);
+    float *table = NULL;
+    hm_graph *g = NULL;
+    hm_exec *e = NULL;
+    hm_status st = hm_graph_create(&g);
+    if (st != HM_OK)
+        return st;
+    const hm_exec_options o = hm_exec_defaults();
+    hm_tensor *const grid = hm_graph_input(g, "positions", HM_F32, HM_SHAPE(1, from, from, C));
+    hm_tensor *const resized = hm_graph_output(g, hm_resize(g, grid, to, to, HM_RESIZE_BICUBIC_AA), "resized");
+    HM_TRY_TO(st, done, hm_graph_status(g));
+    HM_TRY_TO(st, done, hm_exec_create(&e, g, NULL, &o));
+    const size_t n = (size_t)(from * from * C), row = (size_t)C;
+    HM_TRY_TO(st, done, hm_alloc(&table, n + row, sizeof *table));
+    HM_TRY_TO(st, done, copy_numbers(w, s, table, n + row));
+    memcpy(hm_exec_data(e, grid), table + row, n * sizeof *table);
+    HM_TRY_TO(st, done, hm_exec_run(e, 0, 0));
+    memcpy(dst, table, row * sizeof *table);
+    memcpy(dst + row, hm_exec_data(e, resized), (size_t)(to * to * C) * sizeof *table);
+done:
+    hm_exec_free(e);
+    hm_graph_free(g);
+    free(table);
+    return st;
+}
+
+/* Whether s is a position embedding of another grid than `shape`. */
+static bool other_grid(const hm_safetensor *s, const char *name, hm_shape shape) {
+    return strcmp(name, POSITIONS) == 0 && s->rank == 3 && shape.rank == 3 && s->shape[2] == shape.dim[2] &&
+           s->shape[1] != shape.dim[1];
+}
+
+/* `adapt`: class heads and position grids of other sizes are made to fit. */
+static hm_status load(const hm_weights *w, hm_store *store, bool adapt) {
     char a[96], b[96];
     for (size_t i = 0; i < hm_store_count(store); i++) {
         const char *name;
@@ -326,7 +364,11 @@ static hm_status load(const hm_weights *w, hm_store *store, bool any_classes) {
         const hm_safetensor *const s = hm_safetensors_find(w->file, name);
         if (s == NULL)
             HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which the model needs", w->path, name);
-        if (!shape_is(s, shape) && !(any_classes && is_class_head(name) && same_rows(s, shape)))
+        if (adapt && other_grid(s, name, shape)) {
+            HM_TRY(copy_positions(w, s, dst, shape));
+            continue;
+        }
+        if (!shape_is(s, shape) && !(adapt && is_class_head(name) && same_rows(s, shape)))
             HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but the model needs %s", w->path, name,
                     file_shape(s, a), hm_shape_text(shape, b));
         HM_TRY(copy_numbers(w, s, dst, (size_t)hm_shape_count(shape)));
@@ -345,9 +387,6 @@ hm_status hm_weights_pretrain(const char *path, const hm_model_config *c, hm_sto
     if (strcmp(w->config.name, c->name) != 0)
         st = hm_fail(HM_ERR_ARG, "%s holds a %s, but %s is to be trained: choose the model %s or other weights", path,
                      w->config.name, c->name, w->config.name);
-    else if (w->config.positional_encoding_size != c->positional_encoding_size)
-        st = hm_fail(HM_ERR_UNSUPPORTED, "%s has a position grid of side %d, but %s starts from one of side %d", path,
-                     w->config.positional_encoding_size, c->name, c->positional_encoding_size);
     else
         st = load(w, store, true);
     hm_weights_close(w);

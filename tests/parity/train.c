@@ -240,12 +240,24 @@ static bool has_grad(const parity_case *c, const char *name) {
     return false;
 }
 
-/* What tolerances.json lists for a gradient. The derivative of bilinear sampling jumps at pixel borders, and rounding
- * moves a few samples across; which decoder layer that hits is chance, so the listed errors of all of them count. */
+/* Whether rounding can change a gradient by a jump: the derivatives of bilinear sampling and of ReLU are discontinuous,
+ * and a few of a million samples and hidden units lie close enough to a pixel border or to zero to change sides. */
+static bool has_kink(const char *name) {
+    const bool relu = strstr(name, "bbox_embed.") != NULL || strstr(name, "ref_point_head.") != NULL;
+    return strstr(name, ".cross_attn.") != NULL || strstr(name, ".linear1.") != NULL ||
+           (relu && (strstr(name, ".layers.0.") != NULL || strstr(name, ".layers.1.") != NULL));
+}
+
+/* PyTorch's own error of a gradient. Where it jumps, which tensor is hit is chance: at least the error of the whole
+ * gradient and, in the decoder, that of the same tensor in every layer. */
 static double listed_gradient(const parity_case *c, const char *name) {
-    const char *const layers = "transformer.decoder.layers.", *const part = strstr(name, ".cross_attn.");
+    static const char layers[] = "transformer.decoder.layers.";
     double most = parity_number(c->tolerances, 0, "gradients", name, NULL);
-    for (int i = 0; part != NULL && strncmp(name, layers, strlen(layers)) == 0 && i < c->model.dec_layers; i++) {
+    if (!has_kink(name))
+        return most;
+    most = fmax(most, parity_number(c->tolerances, 0, "gradient_overall", "rel", NULL));
+    const char *const part = strncmp(name, layers, strlen(layers)) == 0 ? strchr(name + strlen(layers), '.') : NULL;
+    for (int i = 0; part != NULL && i < c->model.dec_layers; i++) {
         char other[300];
         snprintf(other, sizeof other, "%s%d%s", layers, i, part);
         most = fmax(most, parity_number(c->tolerances, 0, "gradients", other, NULL));

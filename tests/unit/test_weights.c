@@ -158,6 +158,32 @@ static void other_numbers_of_classes(void **state) {
     assert_non_null(strstr(hm_error_message(), "seg-micro"));
 }
 
+/* A grid of constant rows stays constant when resampled; the class token's row stays as it is; a grid of the same size
+ * is not touched. */
+static void other_position_grids(void **state) {
+    (void)state;
+    static const char name[] = "backbone.0.encoder.encoder.embeddings.position_embeddings";
+    hm_shape shape;
+    float *const from = hm_store_find(store, name, &shape);
+    const int64_t C = shape.dim[2];
+    for (int64_t i = C; i < hm_shape_count(shape); i++)
+        from[i] = (float)(i % C) - 3;
+    save(NULL);
+    for (int grid = 9; grid <= 23; grid += 7) {
+        hm_model_config c = micro;
+        c.positional_encoding_size = grid;
+        hm_store *const s = make_store(&c, true, false);
+        if (hm_weights_pretrain(PATH, &c, s) != HM_OK)
+            fail_msg("%s", hm_error_message());
+        const float *const got = hm_store_find(s, name, &shape);
+        assert_int_equal(shape.dim[1], 1 + grid * grid);
+        assert_memory_equal(got, from, (size_t)C * sizeof *got);
+        for (int64_t i = C; i < hm_shape_count(shape); i++)
+            assert_true(fabsf(got[i] - ((float)(i % C) - 3)) < 1e-4f);
+        hm_store_free(s);
+    }
+}
+
 /* ---- files that were changed ---- */
 
 typedef struct edit {
@@ -354,6 +380,7 @@ int main(void) {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(averages_under_the_parameters_names),
         cmocka_unit_test(other_numbers_of_classes),
+        cmocka_unit_test(other_position_grids),
         cmocka_unit_test(bad_metadata_is_refused),
         cmocka_unit_test(foreign_files_are_recognised),
         cmocka_unit_test(tensors_that_do_not_fit_are_refused),
