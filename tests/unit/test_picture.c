@@ -15,12 +15,6 @@
 
 enum { W = 40, H = 30 };
 
-/* fontconfig keeps its caches until the process ends. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfontconfig";
-}
-
 static const uint8_t *pixel(const hm_picture *p, int32_t x, int32_t y) {
     return p->rgb + 3 * ((size_t)y * (size_t)p->w + (size_t)x);
 }

@@ -14,12 +14,6 @@
 #include "io/plot.h"
 #include "train/metrics_plot.h"
 
-/* fontconfig keeps its caches until the process ends. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfontconfig";
-}
-
 static void test_steps(void **state) {
     (void)state;
     static const double cases[][2] = {{5, 1}, {6, 2}, {1, 0.2}, {0.013, 0.005}, {12000, 5000}};

@@ -16,12 +16,6 @@
 #include "model_fill.h"
 #include "weights/weights.h"
 
-/* fontconfig keeps its caches until the process ends. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfontconfig";
-}
-
 static char dir[64], data_dir[96], weights[96];
 
 /* Sets the last layer of a box head so that boxes keep their place and are about `factor` times as large. */

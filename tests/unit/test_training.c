@@ -18,12 +18,6 @@
 #include "train/step.h"
 #include "weights/weights.h"
 
-/* cairo's fontconfig keeps its caches for the life of the process. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfontconfig";
-}
-
 #define OK(expr)                                                                                                       \
     do {                                                                                                               \
         if ((expr) != HM_OK)                                                                                           \
