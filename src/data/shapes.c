@@ -201,7 +201,7 @@ static hm_status check_empty(const char *dir) {
     if (d == NULL && errno == ENOENT)
         return HM_OK;
     if (d == NULL)
-        HM_FAIL(HM_ERR_ARG, "cannot write the data set to %s: %s", dir, strerror(errno));
+        HM_FAIL(HM_ERR_IO, "cannot write the data set to %s: %s", dir, strerror(errno));
     bool empty = true;
     for (const struct dirent *e; empty && (e = readdir(d)) != NULL;)
         empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;

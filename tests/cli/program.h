@@ -6,12 +6,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,7 +25,8 @@ typedef struct program_run {
     char *out, *err;
 } program_run;
 
-static char program_folder[64]; /* of this test */
+static char program_folder[64];   /* of this test */
+static rlim_t program_file_limit; /* bytes that the program may write into one file; 0: any number */
 
 static inline int program_setup(void **state) {
     (void)state;
@@ -60,16 +63,17 @@ static inline void program_path(char path[static 256], const char *name) {
     snprintf(path, 256, "%s/%s", program_folder, name);
 }
 
-/* Writes a file of this test; path may be NULL. */
-static inline void program_file(char *path, const char *name, const char *text) {
-    char own[256];
-    program_path(own, name);
-    FILE *const f = fopen(own, "wb");
+/* Writes a file of this test; *path = where. */
+static inline void program_bytes(char path[static 256], const char *name, const void *data, size_t len) {
+    program_path(path, name);
+    FILE *const f = fopen(path, "wb");
     assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+    assert_int_equal(fwrite(data, 1, len, f), len);
     assert_int_equal(fclose(f), 0);
-    if (path != NULL)
-        strcpy(path, own);
+}
+
+static inline void program_file(char path[static 256], const char *name, const char *text) {
+    program_bytes(path, name, text, strlen(text));
 }
 
 static inline int program_entries(const char *folder) {
@@ -95,6 +99,10 @@ static inline program_run program_run_to(const char *to, char *const *argv) {
         const int e = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0666);
         if (o < 0 || e < 0 || dup2(o, 1) < 0 || dup2(e, 2) < 0)
             _exit(127);
+        if (program_file_limit > 0) { /* a full disk that needs no disk: writes beyond it fail */
+            signal(SIGXFSZ, SIG_IGN);
+            setrlimit(RLIMIT_FSIZE, &(struct rlimit){program_file_limit, program_file_limit});
+        }
         execv(HM_PROGRAM, argv);
         _exit(127);
     }
@@ -115,25 +123,36 @@ static inline void program_free(program_run *r) {
     free(r->err);
 }
 
-/* One sentence on one line that begins with "halfmask: " and contains every word given (up to a NULL); nothing on
- * stdout. Frees r. */
-static inline void program_refused(program_run r, int status, ...) {
+/* The last line of stderr is one sentence that begins with "halfmask: " and contains every word given (up to a NULL);
+ * before it there may be progress. Frees r. */
+static inline void program_failed(program_run r, int status, ...) {
     va_list ap;
     const char *word;
     if (r.status != status)
         fail_msg("exit status %d instead of %d: %s", r.status, status, r.err);
-    if (strncmp(r.err, "halfmask: ", 10) != 0 || strchr(r.err, '\n') != r.err + strlen(r.err) - 1)
-        fail_msg("not one sentence: %s", r.err);
+    const char *last = r.err;
+    for (const char *at = r.err; (at = strchr(at, '\n')) != NULL && at[1] != '\0';)
+        last = ++at;
+    if (strncmp(last, "halfmask: ", 10) != 0 || last[strlen(last) - 1] != '\n')
+        fail_msg("no sentence at the end: %s", r.err);
     va_start(ap, status);
     while ((word = va_arg(ap, const char *)) != NULL)
-        if (strstr(r.err, word) == NULL)
-            fail_msg("\"%s\" is missing in: %s", word, r.err);
+        if (strstr(last, word) == NULL)
+            fail_msg("\"%s\" is missing in: %s", word, last);
     va_end(ap);
-    if (r.out != NULL && r.out[0] != '\0')
-        fail_msg("something was printed: %s", r.out);
     program_free(&r);
 }
 
-#define REFUSED(status, run, ...) program_refused(run, status, __VA_ARGS__, (char *)NULL)
+static inline program_run program_silent(program_run r) {
+    if (r.out != NULL && r.out[0] != '\0')
+        fail_msg("something was printed: %s", r.out);
+    if (strchr(r.err, '\n') != r.err + strlen(r.err) - 1)
+        fail_msg("not one sentence: %s", r.err);
+    return r;
+}
+
+/* Fails as above; REFUSED: before anything else is printed. */
+#define FAILED(status, run, ...)  program_failed(run, status, __VA_ARGS__, (char *)NULL)
+#define REFUSED(status, run, ...) FAILED(status, program_silent(run), __VA_ARGS__)
 
 #endif

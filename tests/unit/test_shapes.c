@@ -287,7 +287,7 @@ static void test_refusals(void **state) {
     assert_int_equal(hm_shapes_write(tree, &SMALL, NULL, NULL), HM_ERR_ARG);
     assert_non_null(strstr(hm_error_message(), "not empty"));
     snprintf(path, sizeof path, "%s/valid/_annotations.coco.json", tree);
-    assert_int_equal(hm_shapes_write(path, &SMALL, NULL, NULL), HM_ERR_ARG);
+    assert_int_equal(hm_shapes_write(path, &SMALL, NULL, NULL), HM_ERR_IO);
     snprintf(path, sizeof path, "%s/new", folder);
     o.counts[1] = -1;
     assert_int_equal(hm_shapes_write(path, &o, NULL, NULL), HM_ERR_ARG);
