@@ -5,28 +5,17 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-
-typedef struct by_id {
-    int64_t id;
-    size_t index;
-} by_id;
-
-static int compare_id(const void *a, const void *b) {
-    const by_id *const x = a, *const y = b;
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
+#include "data/by_id.h"
 
 /* Sorts the n ids that lie `stride` bytes apart from `first` on; an id that is there twice is a fault. */
-static hm_status index_ids(by_id **out, const char *path, hm_coco_list list, const void *first, size_t n,
+static hm_status index_ids(hm_by_id **out, const char *path, hm_coco_list list, const void *first, size_t n,
                            size_t stride) {
     HM_TRY(hm_alloc(out, n, sizeof **out));
-    by_id *const ids = *out;
+    hm_by_id *const ids = *out;
     for (size_t i = 0; i < n; i++)
-        ids[i] = (by_id){*(const int64_t *)((const char *)first + i * stride), i};
+        ids[i] = (hm_by_id){*(const int64_t *)((const char *)first + i * stride), i};
     if (n > 1)
-        qsort(ids, n, sizeof *ids, compare_id);
+        qsort(ids, n, sizeof *ids, hm_by_id_compare);
     for (size_t i = 1; i < n; i++)
         if (ids[i - 1].id == ids[i].id)
             HM_FAIL(HM_ERR_FORMAT, "%s: numbers %zu and %zu of \"%s\" both have the id %lld; give each its own", path,
@@ -34,7 +23,7 @@ static hm_status index_ids(by_id **out, const char *path, hm_coco_list list, con
     return HM_OK;
 }
 
-static const by_id *find(const by_id *ids, size_t n, int64_t id) {
+static const hm_by_id *find(const hm_by_id *ids, size_t n, int64_t id) {
     size_t lo = 0, hi = n;
     while (lo < hi) {
         const size_t mid = lo + (hi - lo) / 2;
@@ -76,12 +65,12 @@ static hm_status check_rle(const hm_coco_build *b, const hm_coco_draft *d) {
     return HM_OK;
 }
 
-static hm_status link_drafts(hm_coco_build *b, const by_id *images, const by_id *categories) {
+static hm_status link_drafts(hm_coco_build *b, const hm_by_id *images, const hm_by_id *categories) {
     hm_coco *const c = b->out;
     for (size_t i = 0; i < b->n_drafts; i++) {
         hm_coco_draft *const d = &b->drafts[i];
-        const by_id *const image = find(images, c->n_images, d->image_id);
-        const by_id *const category = find(categories, c->n_categories, d->category_id);
+        const hm_by_id *const image = find(images, c->n_images, d->image_id);
+        const hm_by_id *const category = find(categories, c->n_categories, d->category_id);
         if (image == NULL)
             return unknown(b, d, "image", d->image_id, HM_COCO_IMAGES);
         if (category == NULL)
@@ -114,7 +103,7 @@ static hm_status sort_anns(hm_coco_build *b) {
 
 hm_status hm_coco_link(hm_coco_build *b) {
     hm_coco *const c = b->out;
-    by_id *images = NULL, *categories = NULL, *anns = NULL;
+    hm_by_id *images = NULL, *categories = NULL, *anns = NULL;
     hm_status st = index_ids(&images, c->path, HM_COCO_IMAGES, c->n_images ? &c->images[0].id : NULL, c->n_images,
                              sizeof *c->images);
     if (st == HM_OK)

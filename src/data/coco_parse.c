@@ -2,27 +2,22 @@
  * go to coco_item.h as they come. Keys that COCO does not define are passed over. */
 #include "data/coco_item.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yajl/yajl_parse.h>
 
-#include "base/mem.h"
+#include "io/json_stream.h"
 
-enum { CHUNK = 1 << 16, NUMBER_CHARS = 128, LABEL_CHARS = 64 };
+enum { NUMBER_CHARS = 128, LABEL_CHARS = 64 };
 
 /* SKIP is inside a value that nobody reads. */
 typedef enum place { TOP, ROOT, LIST, ITEM, BOX, POLYGONS, POLYGON, RLE, SIZE, COUNTS, SKIP, END } place;
 
 typedef struct parser {
     hm_coco_build *b;
-    const char *name;
-    yajl_handle json;
-    uint64_t base; /* bytes of earlier chunks */
-    bool ended;    /* the last chunk is read */
-    hm_status st;
+    hm_json_stream in;
     place place, back; /* back: where SKIP returns to */
     size_t depth;      /* open brackets in SKIP */
     unsigned lists;    /* bit per list that the file has */
@@ -30,23 +25,20 @@ typedef struct parser {
 
 /* ---- failing ---- */
 
-/* Notes the failure `code`, whose message is set, and stops yajl. */
-static int stop(parser *p, hm_status code) {
-    const unsigned long long byte = p->base + (p->ended ? 0 : yajl_get_bytes_consumed(p->json));
+static hm_status add_place(const void *ctx, hm_status code, uint64_t byte) {
+    const parser *const p = ctx;
     char label[LABEL_CHARS];
     hm_coco_item_label(p->b, label, sizeof label);
     if (p->place == TOP || p->place == ROOT || p->place == LIST || p->place == END || p->b->list == HM_COCO_OTHER_LIST)
-        p->st = hm_fail_in(code, "%s (byte %llu)", p->name, byte);
-    else
-        p->st = hm_fail_in(code, "%s, %s (byte %llu)", p->name, label, byte);
-    return 0;
+        return hm_fail_in(code, "%s (byte %" PRIu64 ")", p->in.name, byte);
+    return hm_fail_in(code, "%s, %s (byte %" PRIu64 ")", p->in.name, label, byte);
 }
 
 static int pass(parser *p, hm_status st) {
-    return st == HM_OK ? 1 : stop(p, st);
+    return hm_json_stream_check(&p->in, st);
 }
 
-#define STOP(p, ...) return stop((p), hm_fail(HM_ERR_FORMAT, __VA_ARGS__))
+#define STOP(p, ...) return pass((p), hm_fail(HM_ERR_FORMAT, __VA_ARGS__))
 
 static int unexpected(parser *p, const char *what) {
     const hm_coco_key key = p->place == POLYGONS || p->place == POLYGON ? HM_COCO_SEGMENTATION : p->b->key;
@@ -204,9 +196,9 @@ static int on_map_end(void *ctx) {
     if (p->place == RLE)
         st = hm_coco_rle_end(p->b);
     else if (p->place == ITEM)
-        st = hm_coco_item_end(p->b, p->base + yajl_get_bytes_consumed(p->json));
+        st = hm_coco_item_end(p->b, hm_json_stream_byte(&p->in));
     if (st != HM_OK)
-        return stop(p, st);
+        return pass(p, st);
     p->place = p->place == RLE ? ITEM : p->place == ITEM ? LIST : END;
     return 1;
 }
@@ -260,7 +252,7 @@ static int on_array_end(void *ctx) {
     else if (p->place == POLYGONS)
         st = hm_coco_polygons_end(p->b);
     if (st != HM_OK)
-        return stop(p, st);
+        return pass(p, st);
     p->place = outer[p->place];
     return 1;
 }
@@ -277,89 +269,24 @@ static const yajl_callbacks callbacks = {.yajl_null = on_null,
 
 /* ---- driving ---- */
 
-/* Whether yajl stopped at the N of NaN or the I of Infinity or -Infinity; no JSON has a bare N or I. */
-static bool at_nan(const char *json, size_t len, size_t at) {
-    const char before = at > 0 && at <= len ? json[at - 1] : '\0', here = at < len ? json[at] : '\0';
-    return before == 'N' || before == 'I' || (here == 'I' && (at == 0 || before == '-'));
-}
-
-static hm_status not_json(parser *p, const char *json, size_t len) {
-    unsigned char *const why = yajl_get_error(p->json, 0, NULL, 0);
-    const char *const reason = why != NULL ? (const char *)why : "";
-    if (p->ended) /* whatever yajl calls it: half a literal or number is no "premature EOF" to it */
-        hm_fail(HM_ERR_FORMAT, "the file ends in the middle of its JSON; was its download or copy cut short?");
-    else if (at_nan(json, len, yajl_get_bytes_consumed(p->json)))
-        hm_fail(HM_ERR_FORMAT, "NaN or Infinity stands where a number is due (Python writes them, JSON has neither); "
-                               "correct or remove it");
-    else
-        hm_fail(HM_ERR_FORMAT, "it is not JSON (%.*s); correct it or make the file anew", (int)strcspn(reason, "\n"),
-                reason);
-    if (why != NULL)
-        yajl_free_error(p->json, why);
-    stop(p, HM_ERR_FORMAT);
-    return p->st;
-}
-
-static hm_status feed(parser *p, const char *json, size_t len) {
-    const yajl_status said = yajl_parse(p->json, (const unsigned char *)json, len);
-    if (p->st != HM_OK)
-        return p->st;
-    if (said != yajl_status_ok)
-        return not_json(p, json, len);
-    p->base += len;
-    return HM_OK;
-}
-
-static hm_status finish(parser *p) {
-    p->ended = true;
-    if (p->base == 0)
-        HM_FAIL(HM_ERR_FORMAT, "%s is empty (0 bytes); was its download or copy cut short?", p->name);
-    const yajl_status said = yajl_complete_parse(p->json);
-    if (p->st != HM_OK)
-        return p->st;
-    if (said != yajl_status_ok)
-        return not_json(p, NULL, 0);
+static hm_status parse(hm_coco_build *b, const char *name, const void *json, size_t len, FILE *file) {
+    parser p = {.b = b};
+    HM_TRY(hm_json_stream_open(&p.in, &callbacks, add_place, &p, name));
+    const hm_status st = file != NULL ? hm_json_stream_file(&p.in, file) : hm_json_stream_memory(&p.in, json, len);
+    hm_json_stream_close(&p.in);
+    if (st != HM_OK)
+        return st;
     for (hm_coco_list list = HM_COCO_IMAGES; list <= HM_COCO_CATEGORIES; list++)
-        if (!(p->lists & 1u << list))
-            HM_FAIL(HM_ERR_FORMAT, "%s has no list \"%s\"; add it, or give a COCO annotation file", p->name,
+        if (!(p.lists & 1u << list))
+            HM_FAIL(HM_ERR_FORMAT, "%s has no list \"%s\"; add it, or give a COCO annotation file", name,
                     hm_coco_list_name(list));
     return HM_OK;
 }
 
-static hm_status parser_open(parser *p, hm_coco_build *b, const char *name) {
-    *p = (parser){.b = b, .name = name};
-    p->json = yajl_alloc(&callbacks, NULL, p);
-    if (p->json == NULL)
-        HM_FAIL(HM_ERR_MEMORY, "cannot read %s: out of memory", name);
-    return HM_OK;
-}
-
 hm_status hm_coco_parse_memory(hm_coco_build *b, const char *name, const void *json, size_t len) {
-    parser p;
-    HM_TRY(parser_open(&p, b, name));
-    hm_status st = feed(&p, json, len);
-    if (st == HM_OK)
-        st = finish(&p);
-    yajl_free(p.json);
-    return st;
-}
-
-static hm_status feed_file(parser *p, FILE *file, char *chunk) {
-    for (size_t n; (n = fread(chunk, 1, CHUNK, file)) > 0;)
-        HM_TRY(feed(p, chunk, n));
-    if (ferror(file))
-        HM_FAIL(HM_ERR_IO, "cannot read %s: %s", p->name, strerror(errno));
-    return finish(p);
+    return parse(b, name, json, len, NULL);
 }
 
 hm_status hm_coco_parse_file(hm_coco_build *b, const char *path, FILE *file) {
-    parser p;
-    char *chunk = NULL;
-    HM_TRY(parser_open(&p, b, path));
-    hm_status st = hm_alloc(&chunk, CHUNK, 1);
-    if (st == HM_OK)
-        st = feed_file(&p, file, chunk);
-    free(chunk);
-    yajl_free(p.json);
-    return st;
+    return parse(b, path, NULL, 0, file);
 }

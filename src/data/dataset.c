@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "data/by_id.h"
 
 #define ANNOTATIONS "_annotations.coco.json"
 
@@ -43,18 +44,6 @@ hm_status hm_dataset_path(const hm_dataset *d, size_t item, char **out) {
     return join(out, d->dir, hm_coco_text(&d->coco, d->coco.images[d->items[item]].file_name));
 }
 
-typedef struct by_id {
-    int64_t id;
-    size_t index;
-} by_id;
-
-static int compare_id(const void *a, const void *b) {
-    const by_id *const x = a, *const y = b;
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
-
 /* Whether a supercategory's name says "none". */
 static bool is_placeholder(const char *name) {
     return name[0] == '\0' || strcmp(name, "none") == 0 || strcmp(name, "null") == 0;
@@ -87,7 +76,7 @@ static size_t choose_classes(const hm_coco *c, uint8_t *keep) {
 
 hm_status hm_classes_of(hm_classes *out, const hm_coco *coco) {
     uint8_t *keep = NULL;
-    by_id *sorted = NULL;
+    hm_by_id *sorted = NULL;
     size_t at = 0;
     hm_status st;
     memset(out, 0, sizeof *out);
@@ -99,8 +88,8 @@ hm_status hm_classes_of(hm_classes *out, const hm_coco *coco) {
     out->n = (int32_t)n;
     for (size_t i = 0; i < coco->n_categories; i++)
         if (keep[i])
-            sorted[at++] = (by_id){coco->categories[i].id, i};
-    qsort(sorted, n, sizeof *sorted, compare_id);
+            sorted[at++] = (hm_by_id){coco->categories[i].id, i};
+    qsort(sorted, n, sizeof *sorted, hm_by_id_compare);
     for (size_t i = 0; i < n; i++) {
         out->ids[i] = sorted[i].id;
         HM_TRY_TO(st, done, hm_strdup(&out->names[i], hm_coco_text(coco, coco->categories[sorted[i].index].name)));
@@ -177,7 +166,7 @@ static hm_status check_annotations(hm_dataset *d) {
 }
 
 static hm_status order_items(hm_dataset *d) {
-    by_id *sorted;
+    hm_by_id *sorted;
     const size_t n = d->coco.n_images;
     if (n == 0)
         HM_FAIL(HM_ERR_ARG, "%s: lists no pictures", d->coco.path);
@@ -185,8 +174,8 @@ static hm_status order_items(hm_dataset *d) {
     HM_TRY(hm_alloc(&sorted, n, sizeof *sorted));
     d->n_items = n;
     for (size_t i = 0; i < n; i++)
-        sorted[i] = (by_id){d->coco.images[i].id, i};
-    qsort(sorted, n, sizeof *sorted, compare_id);
+        sorted[i] = (hm_by_id){d->coco.images[i].id, i};
+    qsort(sorted, n, sizeof *sorted, hm_by_id_compare);
     for (size_t i = 0; i < n; i++)
         d->items[i] = sorted[i].index;
     free(sorted);

@@ -8,25 +8,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yajl/yajl_parse.h>
 
-#include "base/mem.h"
+#include "data/coco_number.h"
 #include "eval/coco_result_draft.h"
-
-enum { CHUNK = 1 << 16 };
+#include "io/json_stream.h"
 
 /* Where in the file the parser is; SKIP is inside a value that nobody reads. */
 typedef enum place { TOP, LIST, RESULT, BOX, POLYGONS, POLYGON, RLE, SIZE, COUNTS, SKIP, END } place;
 
 typedef struct reader {
-    const char *name;
     hm_coco_result_fn fn;
     void *user;
     hm_result_draft d;
-    yajl_handle json;
-    uint64_t base; /* bytes of earlier chunks */
-    bool ended;    /* the last chunk is read */
-    hm_status st;
+    hm_json_stream in;
     place place, back; /* back: where SKIP returns to */
     size_t depth;      /* open brackets in SKIP */
     hm_result_key key;
@@ -34,17 +28,18 @@ typedef struct reader {
 
 /* ---- failing ---- */
 
-/* Notes the failure `code` whose message is set, and stops yajl. */
-static int stop(reader *r, hm_status code) {
-    const uint64_t byte = r->base + (r->ended ? 0 : yajl_get_bytes_consumed(r->json));
+static hm_status add_place(const void *ctx, hm_status code, uint64_t byte) {
+    const reader *const r = ctx;
     if (r->place == TOP || r->place == END)
-        r->st = hm_fail_in(code, "%s, byte %" PRIu64, r->name, byte);
-    else
-        r->st = hm_fail_in(code, "%s, result %zu (byte %" PRIu64 ")", r->name, r->d.index, byte);
-    return 0;
+        return hm_fail_in(code, "%s, byte %" PRIu64, r->in.name, byte);
+    return hm_fail_in(code, "%s, result %zu (byte %" PRIu64 ")", r->in.name, r->d.index, byte);
 }
 
-#define STOP(r, ...) return stop((r), hm_fail(HM_ERR_FORMAT, __VA_ARGS__))
+static int pass(reader *r, hm_status st) {
+    return hm_json_stream_check(&r->in, st);
+}
+
+#define STOP(r, ...) return pass((r), hm_fail(HM_ERR_FORMAT, __VA_ARGS__))
 
 static int unexpected(reader *r, const char *what) {
     switch (r->place) {
@@ -70,7 +65,7 @@ static int unexpected(reader *r, const char *what) {
 static int result_end(reader *r) {
     const hm_status st = hm_result_deliver(&r->d, r->fn, r->user);
     if (st != HM_OK)
-        return stop(r, st);
+        return pass(r, st);
     r->d.index++;
     r->place = LIST;
     return 1;
@@ -113,23 +108,8 @@ static int push_double(reader *r, double *values, size_t *n, size_t max, double 
     return 1;
 }
 
-/* The number as an integer; ids that some tools write as 12.0 are taken. */
-static bool to_integer(const char *text, double x, int64_t *out) {
-    char *end;
-    errno = 0;
-    const long long exact = strtoll(text, &end, 10);
-    if (errno == 0 && *end == '\0') {
-        *out = exact;
-        return true;
-    }
-    if (!(fabs(x) <= 9007199254740992.) || x != floor(x))
-        return false;
-    *out = (int64_t)x;
-    return true;
-}
-
 static int put_id(reader *r, const char *text, double x, int64_t *out) {
-    if (!to_integer(text, x, out))
+    if (!hm_coco_integer(text, x, out))
         STOP(r, "\"%s\" is %s; it must be a whole number", hm_result_key_names[r->key], text);
     r->d.seen |= 1u << r->key;
     return 1;
@@ -137,21 +117,19 @@ static int put_id(reader *r, const char *text, double x, int64_t *out) {
 
 static int put_count(reader *r, const char *text, double x) {
     int64_t run;
-    if (!to_integer(text, x, &run) || run < 0 || run > UINT32_MAX)
+    if (!hm_coco_integer(text, x, &run) || run < 0 || run > UINT32_MAX)
         STOP(r, "\"counts\" holds %s; runs must be whole numbers from 0 to 2^32-1", text);
-    const hm_status st = hm_result_add_count(&r->d, (uint32_t)run);
-    return st == HM_OK ? 1 : stop(r, st);
+    return pass(r, hm_result_add_count(&r->d, (uint32_t)run));
 }
 
 static int put_coordinate(reader *r, double x) {
-    const hm_status st = hm_result_add_coordinate(&r->d, x);
-    return st == HM_OK ? 1 : stop(r, st);
+    return pass(r, hm_result_add_coordinate(&r->d, x));
 }
 
 static int put_size(reader *r, const char *text, double x) {
     if (r->d.n_size == 2)
         return unexpected(r, "more than two numbers");
-    if (!to_integer(text, x, &r->d.size[r->d.n_size]))
+    if (!hm_coco_integer(text, x, &r->d.size[r->d.n_size]))
         STOP(r, "\"size\" holds %s; it must be whole numbers", text);
     r->d.n_size++;
     return 1;
@@ -204,8 +182,7 @@ static int on_string(void *ctx, const unsigned char *s, size_t len) {
     reader *const r = ctx;
     if (r->place != RLE || r->key != HM_RESULT_COUNTS)
         return skip(r, false, "a string");
-    const hm_status st = hm_result_set_text(&r->d, s, len);
-    return st == HM_OK ? 1 : stop(r, st);
+    return pass(r, hm_result_set_text(&r->d, s, len));
 }
 
 static int on_key(void *ctx, const unsigned char *s, size_t len) {
@@ -248,8 +225,7 @@ static int on_map_end(void *ctx) {
 
 static int polygon_begin(reader *r) {
     r->place = POLYGON;
-    const hm_status st = hm_result_add_polygon(&r->d);
-    return st == HM_OK ? 1 : stop(r, st);
+    return pass(r, hm_result_add_polygon(&r->d));
 }
 
 static int field_array(reader *r) {
@@ -318,76 +294,29 @@ static const yajl_callbacks callbacks = {.yajl_null = on_null,
 
 /* ---- driving ---- */
 
-static hm_status reader_open(reader *r, const hm_coco *gt) {
-    HM_TRY(hm_result_open(&r->d, gt));
-    r->json = yajl_alloc(&callbacks, NULL, r);
-    if (!r->json)
-        HM_FAIL(HM_ERR_MEMORY, "cannot read %s: out of memory", r->name);
-    return HM_OK;
-}
-
-static void reader_close(reader *r) {
-    if (r->json)
-        yajl_free(r->json);
-    hm_result_close(&r->d);
-}
-
-static hm_status outcome(reader *r, yajl_status status) {
-    if (status == yajl_status_ok || r->st != HM_OK)
-        return r->st;
-    unsigned char *const why = yajl_get_error(r->json, 0, NULL, 0);
-    const int len = why ? (int)strcspn((const char *)why, "\n") : 0;
-    hm_fail(HM_ERR_FORMAT, "it is not valid JSON (%.*s)", len, why ? (const char *)why : "");
-    if (why)
-        yajl_free_error(r->json, why);
-    stop(r, HM_ERR_FORMAT);
-    return r->st;
-}
-
-static hm_status feed(reader *r, const void *data, size_t len) {
-    const hm_status st = outcome(r, yajl_parse(r->json, data, len));
-    r->base += len;
+static hm_status parse(const char *name, const void *data, size_t len, FILE *file, const hm_coco *gt,
+                       hm_coco_result_fn fn, void *user) {
+    reader r = {.fn = fn, .user = user};
+    hm_status st;
+    HM_TRY_TO(st, done, hm_result_open(&r.d, gt));
+    HM_TRY_TO(st, done, hm_json_stream_open(&r.in, &callbacks, add_place, &r, name));
+    st = file != NULL ? hm_json_stream_file(&r.in, file) : hm_json_stream_memory(&r.in, data, len);
+done:
+    hm_json_stream_close(&r.in);
+    hm_result_close(&r.d);
     return st;
-}
-
-static hm_status finish(reader *r) {
-    r->ended = true;
-    return outcome(r, yajl_complete_parse(r->json));
 }
 
 hm_status hm_coco_results_parse(const char *name, const void *data, size_t len, const hm_coco *gt, hm_coco_result_fn fn,
                                 void *user) {
-    reader r = {.name = name, .fn = fn, .user = user};
-    hm_status st = reader_open(&r, gt);
-    if (st == HM_OK)
-        st = feed(&r, data, len);
-    if (st == HM_OK)
-        st = finish(&r);
-    reader_close(&r);
-    return st;
-}
-
-static hm_status feed_file(reader *r, FILE *f, char *chunk) {
-    for (size_t n; (n = fread(chunk, 1, CHUNK, f)) > 0;)
-        HM_TRY(feed(r, chunk, n));
-    if (ferror(f))
-        HM_FAIL(HM_ERR_IO, "cannot read %s: %s", r->name, strerror(errno));
-    return finish(r);
+    return parse(name, data, len, NULL, gt, fn, user);
 }
 
 hm_status hm_coco_results_read(const char *path, const hm_coco *gt, hm_coco_result_fn fn, void *user) {
-    hm_status st;
-    reader r = {.name = path, .fn = fn, .user = user};
-    char *chunk = NULL;
     FILE *const f = fopen(path, "rb");
-    if (!f)
+    if (f == NULL)
         HM_FAIL(HM_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    HM_TRY_TO(st, done, hm_alloc(&chunk, CHUNK, 1));
-    HM_TRY_TO(st, done, reader_open(&r, gt));
-    st = feed_file(&r, f, chunk);
-done:
-    reader_close(&r);
-    free(chunk);
+    const hm_status st = parse(path, NULL, 0, f, gt, fn, user);
     fclose(f);
     return st;
 }

@@ -31,7 +31,8 @@ const char *hm_weights_metadata(const hm_weights *w, const char *key);
 hm_status hm_weights_load(const hm_weights *w, hm_store *store);
 
 /* The same to start the training of `c`: the class heads may have another number of classes; their rows are then cut,
- * or repeated from the first on, and a position grid of another size is resampled, as upstream does. HM_ERR_ARG when the file holds another variant. */
+ * or repeated from the first on, and a position grid of another size is resampled, as upstream does. HM_ERR_ARG when
+ * the file holds another variant. */
 hm_status hm_weights_pretrain(const char *path, const hm_model_config *c, hm_store *store);
 
 /* Every parameter of `to` from the tensor <prefix><parameter> of `from`, for a model of its own over averaged weights;

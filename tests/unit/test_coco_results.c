@@ -152,11 +152,11 @@ static void refuse(const char *json, const char *words) {
 
 static void faulty_files_are_refused(void **state) {
     (void)state;
-    refuse("", "not valid JSON");
-    refuse("[", "not valid JSON");
+    refuse("", "is empty");
+    refuse("[", "ends in the middle");
     refuse("[{\"image_id\":30,", "result 0 (byte 16)");
-    refuse("[] []", "not valid JSON");
-    refuse("[{\"a\":\"\xff\"}]", "not valid JSON");
+    refuse("[] []", "not JSON");
+    refuse("[{\"a\":\"\xff\"}]", "not JSON");
     refuse("{\"annotations\":[]}", "an object stands where the list of results is due");
     refuse("3", "a number stands where");
     refuse("[3]", "a number stands where a result");
