@@ -146,7 +146,7 @@ static void print_table(const hm_graph *g, const hm_exec *e, const double *first
     for (size_t k = 0; k < n; k++)
         printf("%-22s %-8s %6d %9.2f %6.1f%% %9.2f %9.1f\n", lines[k].op, lines[k].backward ? "backward" : "forward",
                lines[k].calls, 1e3 * lines[k].seconds, 100 * lines[k].seconds / seconds, 1e-9 * lines[k].flop,
-               1e-9 * lines[k].flop / lines[k].seconds);
+               lines[k].flop > 0 ? 1e-9 * lines[k].flop / lines[k].seconds : 0.0);
     printf("matrix work %.1f GFLOP; %.1f GFLOP/s over the whole step = %.1f %% of a 2048^3 product's %.1f GFLOP/s\n",
            1e-9 * flop, 1e-9 * flop / seconds, 100 * 1e-9 * flop / seconds / peak, peak);
 }
