@@ -3,18 +3,14 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "graph/graph.h"
+#include "graph/op.h"
 
-/* Whether the node writes something that outlives the run: an output, or a parameter or state updated in place. */
+/* Whether the node writes something that outlives the run: an output, or what it updates in place. */
 static bool is_root(const hm_node *n) {
-    for (int i = 0; i < n->n_out; i++) {
-        const hm_tensor *const t = n->out[i];
-        if (t->keep || t->storage == HM_PARAM || t->storage == HM_STATE)
-            return true;
-        if (t->base != NULL && t->base->storage != HM_TEMP)
-            return true;
-    }
-    return false;
+    bool kept = n->op->updates;
+    for (int i = 0; i < n->n_out; i++)
+        kept |= n->out[i]->keep;
+    return kept;
 }
 
 /* needed[i] = whether node i leads to a root. A view of a needed tensor is read through its base, so marking the
