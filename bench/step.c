@@ -2,7 +2,7 @@
  * table: seconds and share of every op, forward and backward apart, GFLOP of the matrix work, and the fraction of the
  * machine's matrix peak as a plain 2048^3 product reaches it in the same run.
  *
- *     step [--model seg-nano] [--batch 2] [--steps 5] [--objects 7] */
+ *     step [--model seg-nano] [--batch 2] [--steps 5] [--objects 7] [--precision fp32] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +13,12 @@
 #include "graph/exec.h"
 #include "ops/linear/linear.h"
 #include "train/step.h"
+#include "weights/weights.h"
 
 typedef struct settings {
     const char *model;
     int batch, steps, objects;
+    hm_precision precision;
 } settings;
 
 static double now(void) {
@@ -151,6 +153,15 @@ static void print_table(const hm_graph *g, const hm_exec *e, const double *first
            1e-9 * flop, 1e-9 * flop / seconds, 100 * 1e-9 * flop / seconds / peak, peak);
 }
 
+/* True modes store half weights: those are made in fp32 and rounded. */
+static void fill_weights(hm_store *store, const hm_model_config *c) {
+    hm_store *full = NULL;
+    CHECK(hm_weights_store(&full, c));
+    CHECK(hm_model_init(c, full, 1));
+    CHECK(hm_store_copy(store, full));
+    hm_store_free(full);
+}
+
 static void bench(const settings *o) {
     hm_model_config c;
     hm_step *s = NULL;
@@ -163,12 +174,13 @@ static void bench(const settings *o) {
         .model = {.batch = o->batch, .height = c.resolution, .width = c.resolution, .training = true},
         .targets = o->objects,
         .criterion = hm_criterion_defaults(),
-        .optim = optim};
+        .optim = optim,
+        .precision = o->precision};
     const double peak = matrix_peak();
     CHECK(hm_step_build(&s, &c, &so));
     CHECK(hm_store_create(&store));
     CHECK(hm_store_add(store, s->graph));
-    CHECK(hm_model_init(&c, store, 1));
+    fill_weights(store, &c);
     hm_exec_options eo = hm_exec_defaults();
     eo.profile = true;
     CHECK(hm_exec_create(&e, s->graph, store, &eo));
@@ -176,7 +188,6 @@ static void bench(const settings *o) {
     *(float *)hm_exec_data(e, s->seed) = 1;
     double best = 1e9, sum = 0, *const first = calloc(s->graph->n_nodes, sizeof *first);
     for (int i = 0; i <= o->steps; i++) { /* the first makes the library's primitives and is not counted */
-        *(float *)hm_exec_data(e, s->optimizer.step) = (float)(i + 1);
         const double t = now();
         CHECK(hm_exec_run(e, 1, i));
         const double seconds = now() - t;
@@ -190,11 +201,12 @@ static void bench(const settings *o) {
     getrusage(RUSAGE_SELF, &usage);
     print_table(s->graph, e, first, o->steps, peak);
     free(first);
-    printf("%s batch %d: %.3f s a step (best), %.3f (mean); arena %.1f MiB planned, %.1f used; weights and states %.1f "
-           "MiB; peak resident %.1f MiB\n",
-           o->model, o->batch, best, sum / o->steps, (double)hm_exec_plan(e)->bytes / 1048576.0,
-           (double)hm_exec_used(e) / 1048576.0, (double)hm_store_bytes(store) / 1048576.0,
-           (double)usage.ru_maxrss / 1024.0);
+    printf(
+        "%s batch %d %s: %.3f s a step (best), %.3f (mean); arena %.1f MiB planned, %.1f used; weights and states %.1f "
+        "MiB; peak resident %.1f MiB\n",
+        o->model, o->batch, hm_precision_name(o->precision), best, sum / o->steps,
+        (double)hm_exec_plan(e)->bytes / 1048576.0, (double)hm_exec_used(e) / 1048576.0,
+        (double)hm_store_bytes(store) / 1048576.0, (double)usage.ru_maxrss / 1024.0);
     hm_exec_free(e);
     hm_store_free(store);
     hm_step_free(s);
@@ -211,11 +223,13 @@ int main(int argc, char **argv) {
             o.steps = atoi(argv[i + 1]);
         else if (strcmp(argv[i], "--objects") == 0)
             o.objects = atoi(argv[i + 1]);
+        else if (strcmp(argv[i], "--precision") == 0 && hm_precision_named(argv[i + 1], &o.precision))
+            o.precision = hm_precision_resolve(o.precision);
         else
             argc = 2;
     }
     if (argc % 2 == 0 || o.batch < 1 || o.steps < 1 || o.objects < 1) {
-        fprintf(stderr, "usage: step [--model seg-nano] [--batch 2] [--steps 5] [--objects 7]\n");
+        fprintf(stderr, "usage: step [--model seg-nano] [--batch 2] [--steps 5] [--objects 7] [--precision fp32]\n");
         return 2;
     }
     bench(&o);

@@ -53,6 +53,18 @@ bool hm_options_is_switch(hm_command command, const char *name);
 /* One aligned, wrapped entry per option. */
 void hm_options_help(hm_command command, FILE *to);
 
+/* ---- Precision ---- (docs/numerics.md)
+ * Mixed modes keep weights, moments and averages in fp32 and compute on half activations and half copies of the
+ * weights; true modes keep the weights and gradients in half too. */
+typedef enum hm_precision {
+    HM_PRECISION_FP32,
+    HM_PRECISION_BF16,
+    HM_PRECISION_FP16,
+    HM_PRECISION_BF16_TRUE,
+    HM_PRECISION_FP16_TRUE,
+    HM_PRECISION_AUTO, /* bf16 where the processor multiplies it itself, else fp16 */
+} hm_precision;
+
 /* ---- Training ---- */
 typedef struct hm_train_options {
     char *dataset_dir;        /* COCO tree: train/ valid/ (test/), each with _annotations.coco.json */
@@ -79,8 +91,12 @@ typedef struct hm_train_options {
     bool scale_jitter;                             /* true: random crops besides flips */
     int32_t eval_interval;                         /* 1: epochs between validations */
     int32_t eval_max_dets;                         /* 500 */
-    bool run_test;   /* true: judge the test split, if there is one, with the best weights */
-    int32_t threads; /* of the CPU backend; 0 = all */
+    hm_precision precision;                        /* auto */
+    char *precision_override;                      /* "pattern=fp32,...": layers that stay in fp32; NULL: none */
+    bool amp;                                      /* true; false is precision fp32 */
+    double loss_scale; /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
+    bool run_test;     /* true: judge the test split, if there is one, with the best weights */
+    int32_t threads;   /* of the CPU backend; 0 = all */
 } hm_train_options;
 
 typedef struct hm_train_result {
@@ -101,11 +117,12 @@ typedef struct hm_eval_options {
     char *split;        /* "test", or "valid" when there is no test */
     int32_t batch_size; /* 4 */
     int32_t num_workers, threads;
-    char *gt, *dt;         /* instead: judge a COCO results file against an annotation file */
-    int iou_type;          /* 0 segm, 1 bbox; with weights both are printed for a segmentation model */
-    int32_t eval_max_dets; /* 100: the largest of 1, 10, N */
-    bool json;             /* print JSON */
-    char *out;             /* also write the detections as COCO results; NULL: no */
+    hm_precision precision; /* fp32 */
+    char *gt, *dt;          /* instead: judge a COCO results file against an annotation file */
+    int iou_type;           /* 0 segm, 1 bbox; with weights both are printed for a segmentation model */
+    int32_t eval_max_dets;  /* 100: the largest of 1, 10, N */
+    bool json;              /* print JSON */
+    char *out;              /* also write the detections as COCO results; NULL: no */
 } hm_eval_options;
 
 /* Judges as the options say and writes the report to `to`; progress to `log` (may be NULL). */
@@ -114,8 +131,9 @@ hm_status hm_eval(const hm_eval_options *options, FILE *to, FILE *log);
 /* ---- Prediction ---- */
 typedef struct hm_predict_options {
     char *weights;
-    char *out;        /* folder: predictions.json (COCO results) and one picture per image */
-    double threshold; /* 0.5: scores must be greater */
+    char *out;              /* folder: predictions.json (COCO results) and one picture per image */
+    double threshold;       /* 0.5: scores must be greater */
+    hm_precision precision; /* fp32 */
     int32_t threads;
 } hm_predict_options;
 
@@ -125,11 +143,13 @@ hm_status hm_predict(const hm_predict_options *options, const char *const *image
 typedef struct hm_info_options {
     char *weights; /* or */
     char *model;
-    bool plan;          /* print the memory plan of a training step, of evaluation */
-    int32_t batch_size; /* of the plan */
-    int32_t resolution; /* 0 = the variant's */
-    char *dot;          /* write the training graph for Graphviz; NULL: no */
-    char *dump;         /* write the training graph as text; NULL: no */
+    bool plan;                /* print the memory plan of a training step, of evaluation */
+    int32_t batch_size;       /* of the plan */
+    hm_precision precision;   /* of the plan and the graph; with one given, the plan lists every node */
+    char *precision_override; /* as in training */
+    int32_t resolution;       /* 0 = the variant's */
+    char *dot;                /* write the training graph for Graphviz; NULL: no */
+    char *dump;               /* write the training graph as text; NULL: no */
 } hm_info_options;
 
 hm_status hm_info(const hm_info_options *options, FILE *to);

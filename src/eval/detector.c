@@ -30,7 +30,8 @@ static hm_status build(hm_detector *d, const hm_model_config *c) {
         d->masks = hm_mask_logits(d->g, final->spatial, final->query, final->bias);
         d->masks = hm_graph_output(d->g, d->masks, "masks");
     }
-    return hm_graph_prune(d->g); /* the proposals' and earlier layers' own heads serve training only */
+    HM_TRY(hm_graph_prune(d->g)); /* the proposals' and earlier layers' own heads serve training only */
+    return hm_graph_precision(d->g, o->precision, o->precision_override);
 }
 
 /* *out = the options with the zeros filled in, and the graph. */

@@ -5,12 +5,15 @@
 
 #include "eval/postprocess.h"
 #include "graph/exec.h"
+#include "graph/precision.h"
 #include "model/config.h"
 
 typedef struct hm_detector_options {
     int32_t batch;         /* images a run takes at most */
     int32_t height, width; /* of the input, pixels; 0 = the model's resolution */
     int threads;           /* OpenMP threads; 0 = all */
+    hm_precision precision;
+    const char *precision_override; /* see graph/precision.h */
 } hm_detector_options;
 
 typedef struct hm_detector hm_detector;

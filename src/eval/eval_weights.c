@@ -85,7 +85,8 @@ hm_status hm_eval_weights(const hm_eval_options *o, FILE *to, FILE *log) {
     hm_status st;
     if (o->weights == NULL || o->dataset_dir == NULL)
         HM_FAIL(HM_ERR_ARG, "evaluation needs a data set's folder and weights");
-    HM_TRY_TO(st, done, hm_model_file_open(&m, o->weights, o->batch_size, o->threads));
+    HM_TRY_TO(st, done,
+              hm_model_file_open(&m, o->weights, o->batch_size, o->threads, hm_precision_resolve(o->precision)));
     HM_TRY_TO(st, done, open_data(&data, o, &m));
     const hm_detector_options *const d = hm_detector_settings(m.detector);
     const hm_loader_options options = {

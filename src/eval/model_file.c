@@ -21,8 +21,8 @@ static hm_status name_classes(hm_classes *out, const hm_classes *known, int32_t 
     return HM_OK;
 }
 
-hm_status hm_model_file_open(hm_model_file *out, const char *path, int32_t batch, int threads) {
-    const hm_detector_options o = {.batch = batch, .threads = threads};
+hm_status hm_model_file_open(hm_model_file *out, const char *path, int32_t batch, int threads, hm_precision precision) {
+    const hm_detector_options o = {.batch = batch, .threads = threads, .precision = precision};
     hm_status st;
     *out = (hm_model_file){0};
     HM_TRY_TO(st, fail, hm_weights_open(&out->weights, path));

@@ -183,7 +183,9 @@ hm_status hm_predict(const hm_predict_options *options, const char *const *image
     hm_status st;
     if (options->weights == NULL || options->out == NULL || n == 0)
         HM_FAIL(HM_ERR_ARG, "prediction needs images, weights and a folder for the results");
-    HM_TRY_TO(st, done, hm_model_file_open(&p.model, options->weights, 1, options->threads));
+    HM_TRY_TO(
+        st, done,
+        hm_model_file_open(&p.model, options->weights, 1, options->threads, hm_precision_resolve(options->precision)));
     HM_TRY_TO(st, done, hm_make_dirs(options->out));
     const size_t room = strlen(options->out) + sizeof "/" RESULTS;
     HM_TRY_TO(st, done, hm_alloc(&path, room, 1));

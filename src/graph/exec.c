@@ -10,6 +10,7 @@
 #include <omp.h>
 
 #include "base/mem.h"
+#include "device/cpu/convert.h"
 
 #define GUARD_BYTES 64
 #define GUARD       0xA5
@@ -24,8 +25,11 @@ struct hm_exec {
     void **slots;    /* by node id */
     hm_call *calls;  /* by node id */
     void **pointers; /* memory behind calls' in and out */
+    bool *staged;    /* by node id: the kernel gets fp32 copies */
     double *seconds; /* by node id */
     hm_run run;
+    hm_exec_hook hook;
+    void *hook_user;
     size_t used;
 };
 
@@ -33,12 +37,9 @@ hm_exec_options hm_exec_defaults(void) {
     return (hm_exec_options){.isa = hm_isa_best(), .threads = omp_get_max_threads()};
 }
 
-static bool is_float(const hm_tensor *t) {
-    return t->dtype != HM_I32 && t->dtype != HM_U8;
-}
-
 static size_t live_bytes(const hm_exec *e, const hm_tensor *t) {
-    return (size_t)hm_count(t) * (e->opt.reference && is_float(t) ? sizeof(double) : hm_dtype_size(t->dtype));
+    return (size_t)hm_count(t) *
+           (e->opt.reference && hm_dtype_is_float(t->dtype) ? sizeof(double) : hm_dtype_size(t->dtype));
 }
 
 /* Parameters live in the store, or for a reference run in doubles of its own. */
@@ -49,15 +50,16 @@ static hm_status bind_stored(hm_exec *e, hm_store *store, const hm_tensor *t) {
         return HM_OK;
     }
     hm_shape shape;
-    float *const p = store != NULL ? hm_store_find(store, t->name, &shape) : NULL;
-    if (p == NULL || !hm_shape_equal(shape, t->shape))
-        HM_FAIL(HM_ERR_INTERNAL, "the store has no tensor %s of the graph's shape", t->name);
+    hm_dtype dtype;
+    void *const p = store != NULL ? hm_store_data(store, t->name, &shape, &dtype) : NULL;
+    if (p == NULL || !hm_shape_equal(shape, t->shape) || dtype != t->dtype)
+        HM_FAIL(HM_ERR_INTERNAL, "the store has no tensor %s of the graph's shape and type", t->name);
     e->data[t->id] = p;
     if (e->opt.reference) {
         const size_t n = (size_t)hm_count(t);
         HM_TRY(hm_alloc(&e->params[t->id], n ? n : 1, sizeof(double)));
         for (size_t i = 0; i < n; i++)
-            e->params[t->id][i] = p[i];
+            e->params[t->id][i] = (double)hm_float_at(dtype, p, i);
         e->data[t->id] = e->params[t->id];
     }
     return HM_OK;
@@ -78,6 +80,26 @@ static hm_status bind(hm_exec *e, hm_store *store) {
     return HM_OK;
 }
 
+/* The fp32 copy of a tensor stored in half, in the node's workspace; any other tensor where it lies. */
+static void *stage(const hm_exec *e, const hm_tensor *t, unsigned char **copies) {
+    if (t == NULL || !hm_dtype_is_half(t->dtype))
+        return t != NULL ? e->data[t->id] : NULL;
+    void *const p = *copies;
+    *copies += hm_align_up((size_t)hm_count(t) * sizeof(float));
+    return p;
+}
+
+static void point(hm_exec *e, hm_call *c, void **at) {
+    const hm_node *const n = c->node;
+    const size_t own = n->op->workspace != NULL ? n->op->workspace(n, e->opt.threads) : 0;
+    unsigned char *copies = (unsigned char *)c->work + hm_align_up(own);
+    const bool staged = !e->opt.reference && hm_node_staged(n);
+    for (int i = 0; i < n->n_in + n->n_out; i++) {
+        const hm_tensor *const t = i < n->n_in ? n->in[i] : n->out[i - n->n_in];
+        at[i] = staged ? stage(e, t, &copies) : t != NULL ? e->data[t->id] : NULL;
+    }
+}
+
 static hm_status make_calls(hm_exec *e) {
     const hm_graph *const g = e->g;
     size_t n = 0;
@@ -89,15 +111,14 @@ static hm_status make_calls(hm_exec *e) {
         const hm_node *const node = g->nodes[k];
         hm_call *const c = &e->calls[k];
         *c = (hm_call){.node = node, .in = at, .out = at + node->n_in, .slot = &e->slots[k], .run = &e->run};
-        if (!e->opt.reference && node->op->workspace != NULL) {
-            const size_t bytes = node->op->workspace(node, e->opt.threads);
+        const size_t bytes = e->opt.reference ? 0 : hm_node_work(node, &e->opt);
+        if (bytes > 0) {
             c->work = e->arena + e->plan.work_offset[k];
-            e->used = bytes && e->plan.work_offset[k] + bytes > e->used ? e->plan.work_offset[k] + bytes : e->used;
+            e->used = e->plan.work_offset[k] + bytes > e->used ? e->plan.work_offset[k] + bytes : e->used;
         }
-        for (int i = 0; i < node->n_in; i++)
-            *at++ = node->in[i] != NULL ? e->data[node->in[i]->id] : NULL;
-        for (int o = 0; o < node->n_out; o++)
-            *at++ = e->data[node->out[o]->id];
+        e->staged[k] = !e->opt.reference && hm_node_staged(node);
+        point(e, c, at);
+        at += node->n_in + node->n_out;
     }
     return HM_OK;
 }
@@ -127,6 +148,7 @@ hm_status hm_exec_create(hm_exec **out, hm_graph *g, hm_store *store, const hm_e
     HM_TRY_TO(st, fail, hm_alloc(&e->params, g->n_tensors, sizeof(double *)));
     HM_TRY_TO(st, fail, hm_alloc(&e->slots, g->n_nodes, sizeof(void *)));
     HM_TRY_TO(st, fail, hm_alloc(&e->calls, g->n_nodes, sizeof(hm_call)));
+    HM_TRY_TO(st, fail, hm_alloc(&e->staged, g->n_nodes, sizeof(bool)));
     HM_TRY_TO(st, fail, hm_alloc(&e->seconds, g->n_nodes, sizeof(double)));
     HM_TRY_TO(st, fail, map_arena(e));
     HM_TRY_TO(st, fail, bind(e, store));
@@ -154,6 +176,7 @@ void hm_exec_free(hm_exec *e) {
     free(e->slots);
     free(e->calls);
     free(e->pointers);
+    free(e->staged);
     free(e->seconds);
     free(e);
 }
@@ -183,11 +206,9 @@ static void poison(hm_exec *e) {
     }
     for (size_t k = 0; k < e->g->n_nodes; k++)
         if (e->calls[k].work != NULL) {
-            const size_t bytes = e->g->nodes[k]->op->workspace(e->g->nodes[k], e->opt.threads);
-            if (bytes) {
-                memset(e->calls[k].work, 0xFF, bytes);
-                memset((unsigned char *)e->calls[k].work + bytes, GUARD, GUARD_BYTES);
-            }
+            const size_t bytes = hm_node_work(e->g->nodes[k], &e->opt);
+            memset(e->calls[k].work, 0xFF, bytes);
+            memset((unsigned char *)e->calls[k].work + bytes, GUARD, GUARD_BYTES);
         }
 }
 
@@ -207,11 +228,29 @@ hm_status hm_exec_check_guards(const hm_exec *e) {
     }
     for (size_t k = 0; k < e->g->n_nodes; k++) {
         const hm_node *const n = e->g->nodes[k];
-        const size_t bytes = e->calls[k].work != NULL ? n->op->workspace(n, e->opt.threads) : 0;
+        const size_t bytes = e->calls[k].work != NULL ? hm_node_work(n, &e->opt) : 0;
         if (bytes && !guard_intact((unsigned char *)e->calls[k].work + bytes))
             HM_FAIL(HM_ERR_INTERNAL, "%s wrote behind the end of its workspace", n->op->name);
     }
     return HM_OK;
+}
+
+/* Half inputs into their fp32 copies. */
+static void stage_inputs(hm_exec *e, const hm_call *c) {
+    for (int i = 0; i < c->node->n_in; i++) {
+        const hm_tensor *const t = c->node->in[i];
+        if (t != NULL && hm_dtype_is_half(t->dtype))
+            hm_convert(t->dtype, e->data[t->id], HM_F32, c->in[i], hm_count(t), e->opt.isa, e->opt.threads);
+    }
+}
+
+/* Copies of half outputs rounded to where they belong. */
+static void stage_outputs(hm_exec *e, const hm_call *c) {
+    for (int o = 0; o < c->node->n_out; o++) {
+        const hm_tensor *const t = c->node->out[o];
+        if (hm_dtype_is_half(t->dtype))
+            hm_convert(HM_F32, c->out[o], t->dtype, e->data[t->id], hm_count(t), e->opt.isa, e->opt.threads);
+    }
 }
 
 static hm_status run_node(hm_exec *e, size_t k) {
@@ -222,9 +261,15 @@ static hm_status run_node(hm_exec *e, size_t k) {
     if (kernel == NULL)
         HM_FAIL(HM_ERR_UNSUPPORTED, "op %s has no %s kernel", op->name, e->opt.reference ? "reference" : "CPU");
     const double start = e->opt.profile ? now() : 0;
+    if (e->staged[k])
+        stage_inputs(e, &e->calls[k]);
     const hm_status st = kernel(&e->calls[k]);
+    if (e->staged[k])
+        stage_outputs(e, &e->calls[k]);
     if (e->opt.profile)
         e->seconds[k] += now() - start;
+    if (st == HM_OK && e->hook != NULL)
+        e->hook(e->hook_user, e, e->g->nodes[k]);
     return st == HM_OK ? HM_OK : hm_fail_in(st, "%s in \"%s\"", op->name, e->g->nodes[k]->scope);
 }
 
@@ -235,6 +280,25 @@ hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step) {
     for (size_t k = 0; k < e->g->n_nodes; k++)
         HM_TRY(run_node(e, k));
     return e->opt.guard ? hm_exec_check_guards(e) : HM_OK;
+}
+
+void hm_exec_set_hook(hm_exec *e, hm_exec_hook hook, void *user) {
+    e->hook = hook;
+    e->hook_user = user;
+}
+
+hm_status hm_exec_rehearse(hm_exec *e, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
+                           void *user) {
+    e->run = (hm_run){.seed = seed, .step = step, .threads = e->opt.threads};
+    for (size_t k = 0; k < e->g->n_nodes; k++) {
+        const hm_node *const n = e->g->nodes[k];
+        if (n->op->updates)
+            continue;
+        HM_TRY(run_node(e, k));
+        if (stop(user, n))
+            return HM_OK;
+    }
+    return HM_OK;
 }
 
 const hm_plan *hm_exec_plan(const hm_exec *e) {

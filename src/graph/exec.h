@@ -4,17 +4,23 @@
 
 #include "graph/op.h"
 
-/* Named fp32 tensors that outlive graphs: parameters, moments, averages. Graphs that name the same parameter share it.
- */
+/* Named tensors that outlive graphs: parameters, moments, averages; fp32, or half where a graph stores parameters in
+ * half. Graphs that name the same parameter share it. */
 typedef struct hm_store hm_store;
 
 hm_status hm_store_create(hm_store **out);
 void hm_store_free(hm_store *s);
-/* Adds the graph's parameters and states that the store does not have yet (zeroed); a known one must have the shape. */
+/* Adds the graph's parameters and states that the store does not have yet (zeroed); a known one must have the shape
+ * and the type. */
 hm_status hm_store_add(hm_store *s, const hm_graph *g);
-float *hm_store_find(const hm_store *s, const char *name, hm_shape *shape); /* NULL when unknown */
+/* The numbers of an fp32 tensor; NULL when it is unknown or stored in half. */
+float *hm_store_find(const hm_store *s, const char *name, hm_shape *shape);
 size_t hm_store_count(const hm_store *s);
-float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *shape, hm_storage *kind);
+float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *shape, hm_storage *kind); /* NULL: half */
+void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dtype *dtype); /* NULL when unknown */
+/* Every tensor of `to` that `from` has under the same name, rounded to the type that it has in `to`. Shapes must be the
+ * same. */
+hm_status hm_store_copy(hm_store *to, const hm_store *from);
 size_t hm_store_bytes(const hm_store *s);
 
 /* Where every tensor lives: offsets in one arena. Lifetimes come from the order of the nodes. */
@@ -39,6 +45,14 @@ hm_exec_options hm_exec_defaults(void); /* best instruction set (or HM_ISA), all
 hm_status hm_plan_make(hm_plan *out, const hm_graph *g, const hm_exec_options *opt);
 void hm_plan_free(hm_plan *p);
 
+/* Whether the node's kernel gets fp32 copies of its half tensors, and the bytes that it works in: the op's workspace,
+ * then the copies of inputs and outputs in their order (of an optional input that is absent: none). */
+bool hm_node_staged(const hm_node *n);
+size_t hm_node_work(const hm_node *n, const hm_exec_options *opt);
+static inline size_t hm_align_up(size_t bytes) {
+    return (bytes + 63) & ~(size_t)63;
+}
+
 typedef struct hm_exec hm_exec;
 
 /* Plans and allocates. The graph and the store must outlive it. `store` may be NULL when the graph has no parameters.
@@ -49,6 +63,14 @@ void hm_exec_free(hm_exec *e);
 /* Memory of an input, a kept output, a parameter. float/int32/uint8 by dtype; double where float if `reference`. */
 void *hm_exec_data(hm_exec *e, const hm_tensor *t);
 hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step);
+
+/* Called after every node of every run; NULL: nobody. For audits and tests, which may change what the node made. */
+typedef void (*hm_exec_hook)(void *user, hm_exec *e, const hm_node *n);
+void hm_exec_set_hook(hm_exec *e, hm_exec_hook hook, void *user);
+/* A run that changes nothing that outlives it (nodes that update are left out); ends after the node for which `stop`
+ * says so. */
+hm_status hm_exec_rehearse(hm_exec *e, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
+                           void *user);
 
 const hm_plan *hm_exec_plan(const hm_exec *e);
 size_t hm_exec_used(const hm_exec *e);                    /* highest byte of the arena that a run used */

@@ -9,11 +9,10 @@
 #ifndef HM_GRAPH_GRAPH_H
 #define HM_GRAPH_GRAPH_H
 
+#include "base/dtype.h"
 #include "base/status.h"
 
 #define HM_MAX_RANK 6
-
-typedef enum hm_dtype { HM_F32, HM_F16, HM_BF16, HM_I32, HM_U8 } hm_dtype;
 
 typedef struct hm_shape {
     int rank;

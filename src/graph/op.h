@@ -24,8 +24,10 @@ typedef struct hm_call {
     const hm_run *run;
 } hm_call;
 
-/* cpu kernels read and write the tensors' dtypes (fp32 = float). Reference kernels are the definition: the same
- * computation in plain loops, where every floating-point tensor is stored as double; I32 and U8 are as they are. */
+/* Cpu kernels compute in fp32. Tensors stored in half reach them as fp32 copies, which the executor makes and rounds
+ * back, unless the op says that its kernels take the node's dtypes as they are (`native`). Reference kernels are the
+ * definition: the same computation in plain loops, where every floating-point tensor is stored as double; I32 and U8
+ * are as they are. */
 typedef hm_status (*hm_kernel)(const hm_call *c);
 
 struct hm_op {
@@ -39,6 +41,7 @@ struct hm_op {
     bool no_grad; /* outputs are constants for differentiation (indices, matches, draws) */
     hm_kernel ref;
     hm_kernel cpu[HM_ISA_COUNT];
+    bool (*native)(const hm_node *n);                   /* kernels take this node's half tensors as they are */
     size_t (*workspace)(const hm_node *n, int threads); /* bytes, or NULL for none */
     void (*release)(void *slot);
     bool view;     /* output 0 is input 0 under another shape: no kernel, no memory */
@@ -80,5 +83,35 @@ extern const size_t hm_ops_count;
 
 /* The op that adds two tensors of one shape: what the graph needs where a tensor has several users. */
 extern const hm_op *const hm_ops_add;
+/* The op that stores a tensor in another floating-point type (its attribute, an hm_dtype): what the precision pass
+ * inserts. */
+extern const hm_op *const hm_ops_cast;
+
+/* One op's row of the precision policy (ops/policy.c).
+ *
+ * A letter for each input, the last one also for all further ones:
+ *   h  an operand of a product: rounded to half if it is stored in fp32
+ *   x  read exactly: whoever makes it stores it in fp32 if it can
+ *   a  read as it is stored
+ *   m  handed on as it is: wanted as the outputs are
+ * and for each output:
+ *   h  half, unless a reader wants it exactly
+ *   f  fp32
+ *   g  a parameter's gradient: fp32, or half where the parameter is
+ *   m  as the inputs are */
+typedef struct hm_policy {
+    const hm_op *op;
+    const char *in, *out;
+    const char *why; /* in a few words, for people */
+} hm_policy;
+extern const hm_policy hm_policies[];
+extern const size_t hm_policies_count;
+
+/* Layers that stay in fp32 in every mode: patterns for their names (as in graph/precision.h), and why. */
+typedef struct hm_exact_layers {
+    const char *pattern, *why;
+} hm_exact_layers;
+extern const hm_exact_layers hm_exact[];
+extern const size_t hm_exact_count;
 
 #endif

@@ -14,14 +14,35 @@ typedef struct block {
     size_t bytes, offset;
 } block;
 
-static size_t align_up(size_t n) {
-    return (n + ALIGN - 1) & ~(ALIGN - 1);
-}
-
 static size_t tensor_bytes(const hm_tensor *t, const hm_exec_options *opt) {
     const size_t item =
         opt->reference && t->dtype != HM_I32 && t->dtype != HM_U8 ? sizeof(double) : hm_dtype_size(t->dtype);
-    return align_up((size_t)hm_count(t) * item + (opt->guard ? ALIGN : 0));
+    return hm_align_up((size_t)hm_count(t) * item + (opt->guard ? ALIGN : 0));
+}
+
+bool hm_node_staged(const hm_node *n) {
+    bool half = false;
+    for (int i = 0; i < n->n_in; i++)
+        half |= n->in[i] != NULL && hm_dtype_is_half(n->in[i]->dtype);
+    for (int o = 0; o < n->n_out; o++)
+        half |= hm_dtype_is_half(n->out[o]->dtype);
+    return half && !n->op->view && !(n->op->native != NULL && n->op->native(n));
+}
+
+static size_t copy_bytes(const hm_tensor *t) {
+    return t != NULL && hm_dtype_is_half(t->dtype) ? hm_align_up((size_t)hm_count(t) * sizeof(float)) : 0;
+}
+
+size_t hm_node_work(const hm_node *n, const hm_exec_options *opt) {
+    size_t bytes = n->op->workspace != NULL ? n->op->workspace(n, opt->threads) : 0;
+    if (!hm_node_staged(n))
+        return bytes;
+    bytes = hm_align_up(bytes);
+    for (int i = 0; i < n->n_in; i++)
+        bytes += copy_bytes(n->in[i]);
+    for (int o = 0; o < n->n_out; o++)
+        bytes += copy_bytes(n->out[o]);
+    return bytes;
 }
 
 static bool in_arena(const hm_tensor *t) {
@@ -114,7 +135,7 @@ static size_t collect(const hm_graph *g, const hm_plan *p, const int *first, con
             blocks[n++] = (block){first[i], last[i], (int)i, tensor_bytes(g->tensors[i], opt), 0};
     for (size_t k = 0; k < g->n_nodes && !opt->reference; k++) {
         const hm_node *const node = g->nodes[k];
-        const size_t bytes = node->op->workspace != NULL ? align_up(node->op->workspace(node, opt->threads)) : 0;
+        const size_t bytes = hm_align_up(hm_node_work(node, opt));
         if (bytes > 0)
             blocks[n++] = (block){(int)k, (int)k, -1 - (int)k, bytes + (opt->guard ? ALIGN : 0), 0};
     }

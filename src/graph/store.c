@@ -3,13 +3,15 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "device/cpu/convert.h"
 #include "graph/exec.h"
 
 typedef struct entry {
     char *name;
     hm_shape shape;
     hm_storage kind;
-    float *data;
+    hm_dtype dtype;
+    void *data;
 } entry;
 
 struct hm_store {
@@ -43,12 +45,12 @@ static entry *find(const hm_store *s, const char *name) {
 static hm_status add(hm_store *s, const hm_tensor *t) {
     HM_TRY(hm_grow(&s->entries, &s->cap, s->n + 1, sizeof(entry)));
     entry *const e = &s->entries[s->n];
-    *e = (entry){.shape = t->shape, .kind = t->storage};
+    *e = (entry){.shape = t->shape, .kind = t->storage, .dtype = t->dtype};
     HM_TRY(hm_strdup(&e->name, t->name));
     s->n++; /* from here on hm_store_free owns it */
     const size_t count = (size_t)hm_count(t);
-    HM_TRY(hm_alloc(&e->data, count ? count : 1, sizeof(float)));
-    s->bytes += count * sizeof(float);
+    HM_TRY(hm_alloc(&e->data, count ? count : 1, hm_dtype_size(t->dtype)));
+    s->bytes += count * hm_dtype_size(t->dtype);
     return HM_OK;
 }
 
@@ -60,10 +62,11 @@ hm_status hm_store_add(hm_store *s, const hm_graph *g) {
         const entry *const known = find(s, t->name);
         if (known == NULL) {
             HM_TRY(add(s, t));
-        } else if (!hm_shape_equal(known->shape, t->shape)) {
+        } else if (!hm_shape_equal(known->shape, t->shape) || known->dtype != t->dtype) {
             char a[96], b[96];
-            HM_FAIL(HM_ERR_ARG, "tensor %s has shape %s in the store but %s in the graph", t->name,
-                    hm_shape_text(known->shape, a), hm_shape_text(t->shape, b));
+            HM_FAIL(HM_ERR_ARG, "tensor %s is %s %s in the store but %s %s in the graph", t->name,
+                    hm_dtype_name(known->dtype), hm_shape_text(known->shape, a), hm_dtype_name(t->dtype),
+                    hm_shape_text(t->shape, b));
         }
     }
     return HM_OK;
@@ -71,11 +74,33 @@ hm_status hm_store_add(hm_store *s, const hm_graph *g) {
 
 float *hm_store_find(const hm_store *s, const char *name, hm_shape *shape) {
     const entry *const e = find(s, name);
-    if (e == NULL)
+    if (e == NULL || e->dtype != HM_F32)
         return NULL;
     if (shape != NULL)
         *shape = e->shape;
     return e->data;
+}
+
+void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dtype *dtype) {
+    const entry *const e = find(s, name);
+    if (e == NULL)
+        return NULL;
+    *shape = e->shape;
+    *dtype = e->dtype;
+    return e->data;
+}
+
+hm_status hm_store_copy(hm_store *to, const hm_store *from) {
+    const hm_isa isa = hm_isa_best();
+    for (size_t i = 0; i < to->n; i++) {
+        const entry *const d = &to->entries[i], *const x = find(from, d->name);
+        if (x == NULL)
+            continue;
+        if (!hm_shape_equal(x->shape, d->shape))
+            HM_FAIL(HM_ERR_INTERNAL, "tensor %s has two shapes", d->name);
+        hm_convert(x->dtype, x->data, d->dtype, d->data, hm_shape_count(d->shape), isa, 1);
+    }
+    return HM_OK;
 }
 
 size_t hm_store_count(const hm_store *s) {
@@ -87,7 +112,7 @@ float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *sha
     *name = e->name;
     *shape = e->shape;
     *kind = e->kind;
-    return e->data;
+    return e->dtype == HM_F32 ? e->data : NULL;
 }
 
 size_t hm_store_bytes(const hm_store *s) {

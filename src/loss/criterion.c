@@ -46,7 +46,11 @@ static void add_term(hm_criterion *c, hm_graph *g, const char *name, const char 
 static void match(hm_criterion *c, hm_graph *g, const hm_model *m, int i, const hm_criterion_options *opt) {
     hm_graph_scope(g, "matcher.%s", m->output_names[i]);
     c->cost[i] = hm_match_cost(g, &m->outputs[i], &c->targets, opt->cost, opt->mask_point_sample_ratio, i);
-    c->match[i] = hm_assign(g, c->cost[i], c->targets.counts, m->groups);
+    const hm_tensor *const boxes = m->outputs[i].boxes;
+    c->match[i] = !opt->impose_match ? hm_assign(g, c->cost[i], c->targets.counts, m->groups)
+                  : boxes == NULL    ? NULL
+                                     : hm_graph_input(g, hm_graph_text(g, "match.%s", m->output_names[i]), HM_I32,
+                                                      HM_SHAPE(hm_dim(boxes, 0), hm_dim(boxes, 1)));
 }
 
 static void losses(hm_criterion *c, hm_graph *g, const hm_model *m, int i, const hm_criterion_options *opt) {

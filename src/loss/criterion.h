@@ -11,6 +11,7 @@ typedef struct hm_criterion_options {
     hm_cost_weights cost;                     /* of the matcher */
     float ce, bbox, giou, mask_ce, mask_dice; /* weights of the losses */
     int mask_point_sample_ratio;              /* mask pixels for one point */
+    bool impose_match; /* assignments come in as inputs "match.<output>" I32 [B, G*Q] instead of being made */
 } hm_criterion_options;
 
 /* Upstream's: costs 5, 2, 2, 5, 5 (bbox, class, giou, mask_ce, mask_dice), losses 1, 5, 2, 5, 5, ratio 16. */

@@ -18,7 +18,11 @@ hm_tensor *hm_build_linear(hm_build *b, hm_tensor *x, const char *name, int64_t 
         return NULL;
     hm_tensor *const weight = hm_build_param(b, name, ".weight", HM_SHAPE(out, hm_dim(x, -1)));
     hm_tensor *const bias = hm_build_param(b, name, ".bias", HM_SHAPE(out));
-    return hm_linear(b->g, x, weight, bias, act);
+    const char *const outer = b->g->scope;
+    hm_graph_scope(b->g, "%s", name);
+    hm_tensor *const y = hm_linear(b->g, x, weight, bias, act);
+    b->g->scope = outer;
+    return y;
 }
 
 hm_tensor *hm_build_norm(hm_build *b, hm_tensor *x, const char *name, float eps) {
@@ -26,7 +30,12 @@ hm_tensor *hm_build_norm(hm_build *b, hm_tensor *x, const char *name, float eps)
         return NULL;
     const hm_shape shape = HM_SHAPE(hm_dim(x, -1));
     hm_tensor *const gain = hm_build_param(b, name, ".weight", shape);
-    return hm_layer_norm(b->g, x, gain, hm_build_param(b, name, ".bias", shape), eps);
+    hm_tensor *const bias = hm_build_param(b, name, ".bias", shape);
+    const char *const outer = b->g->scope;
+    hm_graph_scope(b->g, "%s", name);
+    hm_tensor *const y = hm_layer_norm(b->g, x, gain, bias, eps);
+    b->g->scope = outer;
+    return y;
 }
 
 hm_tensor *hm_build_mlp(hm_build *b, hm_tensor *x, const char *name, int64_t width, int64_t out, int layers) {

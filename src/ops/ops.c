@@ -14,3 +14,4 @@ const hm_op *const hm_ops[] = {
 const size_t hm_ops_count = sizeof hm_ops / sizeof hm_ops[0];
 
 const hm_op *const hm_ops_add = &hm_op_add;
+const hm_op *const hm_ops_cast = &hm_op_cast;

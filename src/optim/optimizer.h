@@ -5,17 +5,16 @@
 #include "graph/graph.h"
 #include "optim/param_groups.h"
 
-/* All scalars. */
 typedef struct hm_optimizer {
-    hm_tensor *lr_factor; /* input: factor of every group's learning rate (optim/schedule.h) */
-    hm_tensor *step;      /* input: updates made with this one, from 1 */
-    hm_tensor *ema_decay; /* input; NULL without averages */
-    hm_tensor *grad_norm; /* output, before clipping */
+    hm_tensor *grad_norm; /* scalar output: of the whole gradient without the loss scale, before clipping */
+    hm_tensor *overflow;  /* scalar output: 1 when the step was skipped because some gradient was not finite, else 0 */
 } hm_optimizer;
 
-/* Updates params[i] from grads[i] (NULL: the loss does not depend on it, nothing moves). States: "exp_avg.<name>",
-
- * "exp_avg_sq.<name>" of those that move and, with opt->ema, "ema.<name>" of all. */
+/* Updates params[i] from grads[i] (NULL: the loss does not depend on it, nothing moves), which are multiplied by the
+ * loss scale. A gradient that is not finite skips the whole update. States: HM_STATE_SCALE, HM_STATE_PROGRESS,
+ * "exp_avg.<name>", "exp_avg_sq.<name>" of those parameters that move and, with opt->ema, "ema.<name>" of all. */
+#define HM_STATE_SCALE    "loss_scale"         /* [3]: ops/loss_scale/loss_scale.h */
+#define HM_STATE_PROGRESS "optimizer.progress" /* [2]: updates made, steps skipped */
 hm_status hm_optimizer_build(hm_optimizer *out, hm_graph *g, const hm_model_config *c, hm_tensor *const *params,
                              hm_tensor *const *grads, int n, const hm_optim_options *opt);
 

@@ -18,7 +18,9 @@ hm_optim_options hm_optim_defaults(void) {
                               .beta2 = 0.999,
                               .eps = 1e-8,
                               .clip_max_norm = 0.1f,
-                              .ema = true};
+                              .ema = true,
+                              .schedules = {{.drop = INT64_MAX, .total = INT64_MAX}, 0.993, 100},
+                              .loss_scale = {.initial = 1, .floor = 1}};
 }
 
 /* Depth of an encoder parameter: 0 for embeddings, i + 1 for layer i, n + 1 for the rest. */

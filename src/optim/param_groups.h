@@ -3,6 +3,8 @@
 #define HM_OPTIM_PARAM_GROUPS_H
 
 #include "model/config.h"
+#include "ops/loss_scale/loss_scale.h"
+#include "ops/schedule/schedule.h"
 
 typedef struct hm_optim_options {
     double lr, lr_encoder;     /* of the heads, of the backbone's encoder */
@@ -12,9 +14,12 @@ typedef struct hm_optim_options {
     double beta1, beta2, eps; /* AdamW's */
     float clip_max_norm;      /* of all gradients together; 0: no clipping */
     bool ema;                 /* keep averaged weights, states "ema.<parameter>" */
+    hm_schedules schedules;   /* of the learning rate and of the averages' decay */
+    hm_loss_scale loss_scale;
 } hm_optim_options;
 
-/* Upstream's: 1e-4, 1.5e-4, 0.8, 0.7, 1e-4, 0.9, 0.999, 1e-8, 0.1, with averages. */
+/* Upstream's: 1e-4, 1.5e-4, 0.8, 0.7, 1e-4, 0.9, 0.999, 1e-8, 0.1, with averages (0.993, 100), no schedule. The loss
+ * scale is fixed at 1. */
 hm_optim_options hm_optim_defaults(void);
 
 /* The rules of upstream's get_param_dict. */

@@ -101,7 +101,7 @@ typedef struct stored {
 } stored;
 
 static void add_stored(stored *s, const hm_tensor *t) {
-    const uint64_t n = (uint64_t)hm_count(t) * sizeof(float);
+    const uint64_t n = (uint64_t)hm_count(t) * hm_dtype_size(t->dtype);
     if (t->storage == HM_PARAM)
         s->weights += n;
     else if (strncmp(t->name, "grad.", 5) == 0)
@@ -145,13 +145,18 @@ done:
     return st;
 }
 
-static hm_status print_evaluation(FILE *to, const hm_model_config *c, int32_t batch) {
+static hm_precision evaluated_in(const hm_info_options *o) {
+    return hm_precision_resolve(o->precision);
+}
+
+static hm_status print_evaluation(FILE *to, const hm_model_config *c, const hm_info_options *o) {
     int64_t numbers;
     size_t tensors;
     hm_plan plan = {0};
     HM_TRY(count_parameters(c, &numbers, &tensors));
-    HM_TRY(hm_detector_plan_make(&plan, c, &(hm_detector_options){.batch = batch}));
-    const uint64_t weights = (uint64_t)numbers * sizeof(float);
+    HM_TRY(
+        hm_detector_plan_make(&plan, c, &(hm_detector_options){.batch = o->batch_size, .precision = evaluated_in(o)}));
+    const uint64_t weights = (uint64_t)numbers * (hm_precision_true(evaluated_in(o)) ? 2 : sizeof(float));
     fprintf(to, "  evaluation %s: weights %s, activations %s (%s if no memory were used twice)\n",
             in_bytes(weights + plan.bytes).text, in_bytes(weights).text, in_bytes(plan.bytes).text,
             in_bytes(plan.unshared).text);
@@ -161,12 +166,14 @@ static hm_status print_evaluation(FILE *to, const hm_model_config *c, int32_t ba
 
 /* ---- the training graph ---- */
 
-static hm_status build_step(hm_step **out, const hm_model_config *c, int32_t batch) {
+static hm_status build_step(hm_step **out, const hm_model_config *c, const hm_info_options *info) {
     const hm_step_options o = {
-        .model = {.batch = batch, .height = c->resolution, .width = c->resolution, .training = true},
+        .model = {.batch = info->batch_size, .height = c->resolution, .width = c->resolution, .training = true},
         .targets = OBJECTS,
         .criterion = hm_criterion_defaults(),
         .optim = hm_optim_defaults(),
+        .precision = hm_precision_resolve(info->precision),
+        .precision_override = info->precision_override,
         .accumulate = true};
     return hm_step_build(out, c, &o);
 }
@@ -187,16 +194,28 @@ static hm_status write_graph(const char *path, const hm_graph *g, void (*dump)(c
     return st;
 }
 
+/* Node by node; the casts' memory counts against what half storage saves. */
+static void print_precision(FILE *to, const hm_step *step, const hm_info_options *o) {
+    fprintf(
+        to,
+        "precision %s, node by node (-> forward, <- backward; bytes of results, and how many fewer than in fp32):\n",
+        hm_precision_name(hm_precision_resolve(o->precision)));
+    hm_graph_dump_precision(step->graph, to);
+    hm_graph_dump_precision(step->update, to);
+}
+
 static hm_status show_step(const hm_info_options *o, const hm_model_config *c, FILE *to) {
     hm_step *step = NULL;
     hm_status st = HM_OK;
     if (o->batch_size < 1)
         HM_FAIL(HM_ERR_ARG, "a batch of %d images is not possible: take at least 1", (int)o->batch_size);
-    HM_TRY(build_step(&step, c, o->batch_size));
+    HM_TRY(build_step(&step, c, o));
     if (o->plan) {
         fprintf(to, "memory for batches of %d, up to %d objects an image:\n", (int)o->batch_size, OBJECTS);
         HM_TRY_TO(st, done, print_training(to, step));
-        HM_TRY_TO(st, done, print_evaluation(to, c, o->batch_size));
+        if (o->precision != HM_PRECISION_FP32)
+            print_precision(to, step, o);
+        HM_TRY_TO(st, done, print_evaluation(to, c, o));
     }
     if (o->dot != NULL)
         HM_TRY_TO(st, done, write_graph(o->dot, step->graph, hm_graph_dump_dot));

@@ -20,6 +20,7 @@ enum { NUMBER_BYTES = 32, MAX_FILE_BYTES = 1 << 30 }; /* a printed double and it
 typedef struct column {
     char *name;
     double value; /* of the row in the making */
+    char *words;  /* instead of a number, or NULL */
     bool present;
 } column;
 
@@ -77,9 +78,14 @@ static int put_number(char *to, double v) {
 }
 
 static hm_status put_row(const hm_metrics_csv *m, text *to) {
-    HM_TRY(hm_grow(&to->s, &to->cap, to->len + m->n * NUMBER_BYTES, 1));
+    size_t words = 0;
+    for (size_t i = 0; i < m->n; i++)
+        words += m->columns[i].words != NULL ? 2 * strlen(m->columns[i].words) + 2 : 0;
+    HM_TRY(hm_grow(&to->s, &to->cap, to->len + words + m->n * NUMBER_BYTES, 1));
     for (size_t i = 0; i < m->n; i++) {
-        if (m->columns[i].present)
+        if (m->columns[i].words != NULL)
+            to->len += hm_csv_quote(to->s + to->len, m->columns[i].words);
+        else if (m->columns[i].present)
             to->len += (size_t)put_number(to->s + to->len, m->columns[i].value);
         to->s[to->len++] = i + 1 < m->n ? ',' : '\n';
     }
@@ -210,6 +216,24 @@ hm_status hm_metrics_csv_set(hm_metrics_csv *m, const char *name, double value) 
     return HM_OK;
 }
 
+hm_status hm_metrics_csv_set_text(hm_metrics_csv *m, const char *name, const char *value) {
+    char *copy;
+    HM_TRY(need_column(m, name));
+    HM_TRY(hm_strdup(&copy, value));
+    column *const c = &m->columns[find_column(m, name)];
+    free(c->words);
+    c->words = copy;
+    return HM_OK;
+}
+
+static void clear_row(hm_metrics_csv *m) {
+    for (size_t i = 0; i < m->n; i++) {
+        m->columns[i].present = false;
+        free(m->columns[i].words);
+        m->columns[i].words = NULL;
+    }
+}
+
 /* Writes at m->end and moves it; after a failure the file is cut back to whole rows, as far as the system allows. */
 static hm_status append(hm_metrics_csv *m, const char *s, size_t len) {
     size_t done = 0;
@@ -244,8 +268,8 @@ hm_status hm_metrics_csv_write_row(hm_metrics_csv *m) {
     hm_status st = put_row(m, &row);
     if (st == HM_OK)
         st = append(m, row.s, row.len);
-    for (size_t i = 0; st == HM_OK && i < m->n; i++)
-        m->columns[i].present = false;
+    if (st == HM_OK)
+        clear_row(m);
     free(row.s);
     return st;
 }
@@ -255,6 +279,7 @@ void hm_metrics_csv_free(hm_metrics_csv *m) {
         return;
     if (m->fd >= 0)
         close(m->fd);
+    clear_row(m);
     for (size_t i = 0; i < m->n; i++)
         free(m->columns[i].name);
     free(m->columns);

@@ -19,6 +19,9 @@ hm_status hm_metrics_csv_open(hm_metrics_csv **out, const char *path, const char
 /* Sets a column of the row that is being made; a column that is not there yet is added behind the others. */
 hm_status hm_metrics_csv_set(hm_metrics_csv *m, const char *column, double value);
 
+/* The same with words, without line ends. */
+hm_status hm_metrics_csv_set_text(hm_metrics_csv *m, const char *column, const char *value);
+
 /* Appends the row and begins an empty one. After HM_ERR_IO (a full disk) the row is kept, so the call can be repeated.
  */
 hm_status hm_metrics_csv_write_row(hm_metrics_csv *m);

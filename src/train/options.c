@@ -24,6 +24,9 @@
 static const char *const schedulers[] = {"step", "cosine", NULL};
 static const char *const iou_types[] = {"segm", "bbox", NULL};
 
+/* In the order of hm_precision. */
+static const char *const precisions[] = {"fp32", "bf16", "fp16", "bf16-true", "fp16-true", "auto", NULL};
+
 static const hm_setting train_table[] = {
     TEXT(TRAIN, dataset_dir, NULL,
          "folder of the data set, in COCO layout: train/ and valid/, and test/ if there is one, each with "
@@ -54,6 +57,15 @@ static const hm_setting train_table[] = {
     SWITCH(TRAIN, scale_jitter, "true", "cut and resize half of the training images at random, besides mirroring"),
     COUNT(TRAIN, eval_interval, "1", 1, "epochs from one validation to the next"),
     COUNT(TRAIN, eval_max_dets, "500", 1, "detections of an image that validation looks at"),
+    HM_SETTING_OF(
+        hm_train_options, precision, "auto", precisions,
+        "fp32; bf16 or fp16 with fp32 weights; bf16-true or fp16-true with half weights; auto takes bf16 where "
+        "the processor multiplies it itself, else fp16"),
+    TEXT(TRAIN, precision_override, NULL,
+         "layers that stay in fp32, as PATTERN=fp32,...; info --precision --plan prints the names"),
+    SWITCH(TRAIN, amp, "true", "false is precision fp32"),
+    TRAIN(loss_scale, "65536", 1, 0x1p40,
+          "loss scale with which fp16 begins; it halves when a step overflows and doubles after 2000 good ones"),
     SWITCH(TRAIN, run_test, "true", "judge the best weights on the test split, if there is one, at the end"),
     TRAIN(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
 };
@@ -65,6 +77,7 @@ static const hm_setting eval_table[] = {
     EVAL(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
     EVAL(num_workers, "0", 0, THREADS_MAX, "threads that decode images; 0 chooses"),
     EVAL(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+    HM_SETTING_OF(hm_eval_options, precision, "fp32", precisions, "precision in which the model computes"),
     TEXT(EVAL, gt, NULL, "COCO annotation file by which a results file is judged, instead of weights"),
     TEXT(EVAL, dt, NULL, "that COCO results file"),
     HM_SETTING_OF(hm_eval_options, iou_type, "segm", iou_types,
@@ -78,6 +91,7 @@ static const hm_setting predict_table[] = {
     TEXT(PREDICT, weights, NULL, "safetensors file of the model"),
     TEXT(PREDICT, out, NULL, "folder for predictions.json (COCO results) and one picture for each image"),
     PREDICT(threshold, "0.5", 0, 1, "only detections with a greater score"),
+    HM_SETTING_OF(hm_predict_options, precision, "fp32", precisions, "precision in which the model computes"),
     PREDICT(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
 };
 
@@ -86,6 +100,10 @@ static const hm_setting info_table[] = {
     TEXT(INFO, model, NULL, "variant to describe; all are listed when neither is given"),
     SWITCH(INFO, plan, "false", "print how much memory training and evaluation will take"),
     INFO(batch_size, "4", 1, BATCH_MAX, "images of a batch in that plan"),
+    HM_SETTING_OF(
+        hm_info_options, precision, "fp32", precisions,
+        "precision of that plan; for any but fp32 it lists every node: what it stores in which type, and why"),
+    TEXT(INFO, precision_override, NULL, "layers of the plan that stay in fp32, as in training"),
     INFO(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
     TEXT(INFO, dot, NULL, "file for the training graph, for Graphviz"),
     TEXT(INFO, dump, NULL, "file for the training graph, as text"),

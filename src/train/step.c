@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "ops/accumulate/accumulate.h"
+#include "ops/grad_norm/grad_norm.h"
 
 static hm_status list_params(hm_step *s) {
     const hm_graph *const g = s->graph;
@@ -16,6 +17,20 @@ static hm_status list_params(hm_step *s) {
             s->grads[s->n_params++] = hm_graph_grad(g, g->tensors[i]);
         }
     return HM_OK;
+}
+
+/* A sum over batches cannot say which batch spoilt it. */
+static hm_tensor *batch_overflow(hm_step *s) {
+    hm_tensor **known;
+    int n = 0;
+    if (hm_alloc(&known, (size_t)s->n_params + 1, sizeof *known) != HM_OK)
+        return hm_graph_fail(s->graph, HM_ERR_MEMORY, "%s", hm_error_message());
+    for (int i = 0; i < s->n_params; i++)
+        if (s->grads[i] != NULL)
+            known[n++] = s->grads[i];
+    const hm_grad_norms r = hm_grad_norm(s->graph, known, n, 0, NULL, (hm_loss_scale){.initial = 1});
+    free(known);
+    return r.overflow;
 }
 
 /* The gradients go into states, and a second graph reads those. */
@@ -36,6 +51,7 @@ static hm_status split_update(hm_step *s, const hm_model_config *c, const hm_opt
         hm_accumulate(s->graph, hm_graph_state(s->graph, name, p->shape), s->grads[i], s->keep);
         sums[i] = hm_graph_state(s->update, name, p->shape);
     }
+    s->overflow = hm_graph_output(s->graph, batch_overflow(s), "batch_overflow");
     HM_TRY_TO(st, done, hm_graph_status(s->graph));
     HM_TRY_TO(st, done, hm_optimizer_build(&s->optimizer, s->update, c, params, sums, s->n_params, opt));
 done:
@@ -44,16 +60,29 @@ done:
     return st;
 }
 
+static hm_status build_update(hm_step *s, const hm_model_config *c, const hm_optim_options *opt) {
+    HM_TRY(hm_optimizer_build(&s->optimizer, s->graph, c, s->params, s->grads, s->n_params, opt));
+    s->overflow = s->optimizer.overflow;
+    return HM_OK;
+}
+
 static hm_status build(hm_step *s, const hm_model_config *c, const hm_step_options *opt) {
     HM_TRY(hm_graph_create(&s->graph));
     HM_TRY(hm_model_build(&s->model, s->graph, c, &opt->model));
     HM_TRY(hm_criterion_build(&s->criterion, s->graph, s->model, opt->targets, &opt->criterion));
     s->seed = hm_graph_input(s->graph, "loss_seed", HM_F32, hm_scalar_shape());
-    HM_TRY(hm_graph_backward(s->graph, &s->criterion.total, &s->seed, 1));
+    hm_tensor *const scale = hm_graph_state(s->graph, HM_STATE_SCALE, HM_SHAPE(HM_LOSS_SCALE_STATE));
+    hm_graph_scope(s->graph, "loss scale");
+    hm_tensor *const seed = hm_loss_seed(s->graph, s->seed, scale, opt->optim.loss_scale);
+    HM_TRY(hm_graph_status(s->graph));
+    HM_TRY(hm_graph_backward(s->graph, &s->criterion.total, &seed, 1));
     HM_TRY(list_params(s));
     if (opt->accumulate)
-        return split_update(s, c, &opt->optim);
-    return hm_optimizer_build(&s->optimizer, s->graph, c, s->params, s->grads, s->n_params, &opt->optim);
+        HM_TRY(split_update(s, c, &opt->optim));
+    else
+        HM_TRY(build_update(s, c, &opt->optim));
+    HM_TRY(hm_graph_precision(s->graph, opt->precision, opt->precision_override));
+    return opt->accumulate ? hm_graph_precision(s->update, opt->precision, NULL) : HM_OK;
 }
 
 hm_status hm_step_build(hm_step **out, const hm_model_config *c, const hm_step_options *opt) {

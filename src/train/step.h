@@ -2,6 +2,7 @@
 #ifndef HM_TRAIN_STEP_H
 #define HM_TRAIN_STEP_H
 
+#include "graph/precision.h"
 #include "loss/criterion.h"
 #include "optim/optimizer.h"
 
@@ -10,6 +11,8 @@ typedef struct hm_step_options {
     int64_t targets; /* capacity T of an image */
     hm_criterion_options criterion;
     hm_optim_options optim;
+    hm_precision precision;
+    const char *precision_override; /* see graph/precision.h; NULL: none */
     bool accumulate; /* gradients are added up in states "grad.<parameter>" and the update is a graph of its own */
 } hm_step_options;
 
@@ -20,9 +23,11 @@ typedef struct hm_step {
     hm_criterion criterion;
     hm_optimizer optimizer; /* tensors of `update` if there is one, else of `graph` */
     hm_tensor *seed;        /* input, scalar: what the loss is multiplied by, 1 / batches of an update */
-    hm_tensor *keep;        /* input, scalar: 0 with the first batch of an update, then 1; NULL without accumulation */
-    hm_tensor **params;     /* [n_params] of `graph` */
-    hm_tensor **grads;      /* [n_params]; NULL for what the loss does not depend on */
+    hm_tensor
+        *overflow;   /* scalar: 1 when this batch's gradient is not finite; without accumulation optimizer.overflow */
+    hm_tensor *keep; /* input, scalar: 0 with the first batch of an update, then 1; NULL without accumulation */
+    hm_tensor **params; /* [n_params] of `graph` */
+    hm_tensor **grads;  /* [n_params]; NULL for what the loss does not depend on */
     int n_params;
 } hm_step;
 

@@ -7,10 +7,11 @@ static hm_status after_step(hm_training *t, int64_t epoch, const hm_losses *loss
     if (t->progress != NULL)
         hm_progress_step(t->progress, epoch + 1, t->batch_of_epoch, values, hm_training_brief(t, losses, values),
                          hm_progress_memory());
-    if (t->step % HM_LOG_EVERY != 0)
+    if (!losses->overflow && t->step % HM_LOG_EVERY != 0)
         return HM_OK;
     HM_TRY(hm_training_record(t, epoch, losses));
-    return hm_metrics_csv_write_row(t->csv);
+    HM_TRY(hm_metrics_csv_write_row(t->csv));
+    return losses->overflow ? hm_overflow_report(t, losses) : HM_OK;
 }
 
 static hm_status train_epoch(hm_training *t, int64_t epoch) {

@@ -6,7 +6,6 @@
 #include "data/loader.h"
 #include "eval/detector.h"
 #include "graph/exec.h"
-#include "optim/schedule.h"
 #include "train/metrics_csv.h"
 #include "train/step.h"
 
@@ -17,7 +16,10 @@
 /* Losses of one optimizer step: means over its batches. */
 typedef struct hm_losses {
     double total, grad_norm;
-    double terms[HM_MAX_TERMS]; /* in the order of hm_criterion.terms */
+    bool overflow;                 /* some gradient was not finite: the step was skipped */
+    char cause[768];               /* then: which operation, in words */
+    double scale_used, scale_next; /* loss scale of this step and of the next */
+    double terms[HM_MAX_TERMS];    /* in the order of hm_criterion.terms */
 } hm_losses;
 
 typedef struct hm_training {
@@ -26,6 +28,7 @@ typedef struct hm_training {
     hm_dataset train, valid;
     hm_loader *train_loader, *valid_loader;
     hm_model_config config;
+    hm_precision precision;
     hm_step *graphs;
     hm_store *store;        /* parameters, moments, averages */
     hm_exec *exec, *update; /* `update` only with accumulation */
@@ -33,8 +36,9 @@ typedef struct hm_training {
     hm_detector *detector;  /* validates `averages`, else `store` */
     hm_schedule schedule;
     hm_metrics_csv *csv;
-    int accumulate; /* batches of one optimizer step */
-    int64_t step;   /* optimizer steps done */
+    int accumulate;  /* batches of one optimizer step */
+    int64_t step;    /* optimizer steps done */
+    int64_t skipped; /* optimizer steps that overflowed */
     int64_t batch_of_epoch;
     double best;    /* of the watched metric; NaN before the first validation */
     double started; /* seconds of the monotonic clock */
@@ -45,10 +49,16 @@ hm_status hm_training_open(hm_training **out, const hm_train_options *options, F
 void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
 
 /* Forward and backward of one batch; batch `micro` (from 0) of its optimizer step. Adds to *losses, which the first
- * clears. HM_ERR_FORMAT when the loss is not finite, naming step and images. */
+ * clears. */
 hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm_losses *losses);
 /* What follows the last batch of a step: the update, if it has not been made with the batch. */
 hm_status hm_training_update(hm_training *t, hm_losses *losses);
+
+/* Finds the operation by which the batch that the graph holds overflowed, in words. */
+hm_status hm_overflow_describe(hm_training *t, const hm_batch *batch, uint64_t seed, int64_t step, char *out,
+                               size_t size);
+/* Tells of a skipped step; HM_ERR_FORMAT with the same words when the loss scale cannot fall any more. */
+hm_status hm_overflow_report(hm_training *t, const hm_losses *losses);
 
 /* Judges the validation split, writes its row, keeps the weights if they are the best. */
 hm_status hm_training_validate(hm_training *t, int64_t epoch);

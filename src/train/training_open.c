@@ -39,10 +39,37 @@ static hm_status open_data(hm_training *t) {
 
 static hm_status choose_model(hm_training *t) {
     const hm_train_options *const o = t->options;
+    t->precision = o->amp ? hm_precision_resolve(o->precision) : HM_PRECISION_FP32;
     HM_TRY(hm_model_config_named(o->model, &t->config));
     if (o->resolution > 0)
         t->config.resolution = o->resolution;
     return hm_model_check_size(&t->config, t->config.resolution, t->config.resolution);
+}
+
+static void make_schedule(hm_training *t) {
+    const hm_train_options *const o = t->options;
+    const int64_t steps = hm_loader_batches(t->train_loader) / o->grad_accum_steps;
+    t->accumulate = o->grad_accum_steps;
+    t->schedule = (hm_schedule){.cosine = o->lr_scheduler == 1,
+                                .warmup = (int64_t)(o->warmup_epochs * (double)steps),
+                                .drop = o->lr_drop * steps,
+                                .total = o->epochs * steps,
+                                .min_factor = o->lr_min_factor};
+}
+
+/* Averages are fp32 in every mode; only weights that are half themselves need a detector that takes such. */
+static hm_precision detector_precision(const hm_training *t) {
+    if (!t->options->use_ema || !hm_precision_true(t->precision))
+        return t->precision;
+    return t->precision == HM_PRECISION_BF16_TRUE ? HM_PRECISION_BF16 : HM_PRECISION_FP16;
+}
+
+/* Only fp16's range is so small that gradients need one. */
+static hm_loss_scale loss_scale(const hm_training *t) {
+    hm_loss_scale s = hm_loss_scale_defaults();
+    s.dynamic = hm_precision_half(t->precision) == HM_F16;
+    s.initial = s.dynamic ? t->options->loss_scale : 1;
+    return s;
 }
 
 static hm_status build_graphs(hm_training *t) {
@@ -63,7 +90,11 @@ static hm_status build_graphs(hm_training *t) {
                                    .beta2 = 0.999,
                                    .eps = o->adamw_eps,
                                    .clip_max_norm = (float)o->clip_max_norm,
-                                   .ema = o->use_ema},
+                                   .ema = o->use_ema,
+                                   .schedules = {t->schedule, o->ema_decay, o->ema_tau},
+                                   .loss_scale = loss_scale(t)},
+                         .precision = t->precision,
+                         .precision_override = o->precision_override,
                          .accumulate = o->grad_accum_steps > 1};
     HM_TRY(hm_step_build(&t->graphs, &t->config, &s));
     HM_TRY(hm_store_create(&t->store));
@@ -101,21 +132,13 @@ static hm_status make_executors(hm_training *t) {
     HM_TRY(hm_exec_create(&t->exec, t->graphs->graph, t->store, &eo));
     if (t->graphs->update != NULL)
         HM_TRY(hm_exec_create(&t->update, t->graphs->update, t->store, &eo));
-    const hm_detector_options d = {.batch = t->options->batch_size, .threads = t->options->threads};
+    const hm_detector_options d = {.batch = t->options->batch_size,
+                                   .threads = t->options->threads,
+                                   .precision = detector_precision(t),
+                                   .precision_override = NULL};
     if (t->options->use_ema)
         HM_TRY(hm_store_create(&t->averages));
     return hm_detector_new(&t->detector, &t->config, t->options->use_ema ? t->averages : t->store, &d);
-}
-
-static void make_schedule(hm_training *t) {
-    const hm_train_options *const o = t->options;
-    const int64_t steps = hm_loader_batches(t->train_loader) / o->grad_accum_steps;
-    t->accumulate = o->grad_accum_steps;
-    t->schedule = (hm_schedule){.cosine = o->lr_scheduler == 1,
-                                .warmup = (int64_t)(o->warmup_epochs * (double)steps),
-                                .drop = o->lr_drop * steps,
-                                .total = o->epochs * steps,
-                                .min_factor = o->lr_min_factor};
 }
 
 static hm_status open_output(hm_training *t) {
@@ -129,6 +152,26 @@ static hm_status open_output(hm_training *t) {
     return st;
 }
 
+static hm_status start_weights(const hm_training *t, hm_store *store) {
+    HM_TRY(hm_model_init(&t->config, store, (uint64_t)t->options->seed));
+    const char *const path = t->options->pretrain_weights;
+    return path != NULL ? hm_weights_pretrain(path, &t->config, store) : HM_OK;
+}
+
+/* Half weights are made in fp32 and rounded once. */
+static hm_status fill_weights(hm_training *t) {
+    hm_store *full = NULL;
+    if (!hm_precision_true(t->precision))
+        return start_weights(t, t->store);
+    hm_status st = hm_weights_store(&full, &t->config);
+    if (st == HM_OK)
+        st = start_weights(t, full);
+    if (st == HM_OK)
+        st = hm_store_copy(t->store, full);
+    hm_store_free(full);
+    return st;
+}
+
 static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(check(t->options));
     if (log != NULL)
@@ -136,12 +179,10 @@ static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(choose_model(t));
     HM_TRY(open_data(t));
     t->config.num_classes = t->train.classes.n;
-    HM_TRY(build_graphs(t));
-    HM_TRY(hm_model_init(&t->config, t->store, (uint64_t)t->options->seed));
-    if (t->options->pretrain_weights != NULL)
-        HM_TRY(hm_weights_pretrain(t->options->pretrain_weights, &t->config, t->store));
-    HM_TRY(make_executors(t));
     make_schedule(t);
+    HM_TRY(build_graphs(t));
+    HM_TRY(fill_weights(t));
+    HM_TRY(make_executors(t));
     return open_output(t);
 }
 

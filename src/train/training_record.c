@@ -37,12 +37,15 @@ static cJSON *options_json(const hm_training *t) {
     for (int32_t i = 0; i < t->train.classes.n; i++)
         cJSON_AddItemToArray(names, cJSON_CreateString(t->train.classes.names[i]));
     cJSON_AddNumberToObject(j, "resolution", t->config.resolution);
+    cJSON_AddStringToObject(j, "precision", hm_precision_name(t->precision));
+    if (o->precision_override != NULL)
+        cJSON_AddStringToObject(j, "precision_override", o->precision_override);
     cJSON_AddStringToObject(j, "lr_scheduler", o->lr_scheduler == 1 ? "cosine" : "step");
 #define ADD(member) cJSON_AddNumberToObject(j, #member, (double)o->member)
     ADD(epochs), ADD(batch_size), ADD(grad_accum_steps), ADD(lr), ADD(lr_encoder), ADD(lr_vit_layer_decay);
     ADD(lr_component_decay), ADD(weight_decay), ADD(adamw_eps), ADD(clip_max_norm), ADD(warmup_epochs), ADD(lr_drop);
     ADD(lr_min_factor), ADD(ema_decay), ADD(ema_tau), ADD(seed), ADD(num_workers), ADD(eval_interval);
-    ADD(eval_max_dets), ADD(threads);
+    ADD(eval_max_dets), ADD(threads), ADD(loss_scale);
 #undef ADD
     cJSON_AddBoolToObject(j, "use_ema", o->use_ema);
     cJSON_AddBoolToObject(j, "scale_jitter", o->scale_jitter);
@@ -96,10 +99,15 @@ static hm_status record_terms(hm_training *t, const hm_losses *losses) {
 
 hm_status hm_training_record(hm_training *t, int64_t epoch, const hm_losses *losses) {
     HM_TRY(hm_metrics_csv_set(t->csv, "epoch", (double)epoch));
-    HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)(t->step - 1)));
+    const int64_t step = losses->overflow ? t->step : t->step - 1; /* the one that was made or tried */
+    HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)step));
     HM_TRY(hm_metrics_csv_set(t->csv, "train/loss", losses->total));
-    HM_TRY(hm_metrics_csv_set(t->csv, "train/lr", t->options->lr * hm_lr_factor(&t->schedule, t->step - 1)));
+    HM_TRY(hm_metrics_csv_set(t->csv, "train/lr", t->options->lr * hm_lr_factor(&t->schedule, step)));
     HM_TRY(hm_metrics_csv_set(t->csv, "train/grad_norm", losses->grad_norm));
+    HM_TRY(hm_metrics_csv_set(t->csv, "train/loss_scale", losses->scale_next));
+    HM_TRY(hm_metrics_csv_set(t->csv, "train/skipped_steps", (double)t->skipped));
+    if (losses->overflow)
+        HM_TRY(hm_metrics_csv_set_text(t->csv, "train/overflow", losses->cause));
     return record_terms(t, losses);
 }
 
@@ -116,5 +124,9 @@ size_t hm_training_brief(const hm_training *t, const hm_losses *losses, hm_progr
         for (int i = 0; i < c->n_terms; i++)
             if (strcmp(c->terms[i].name, names[k][0]) == 0)
                 values[n++] = (hm_progress_value){names[k][1], losses->terms[i]};
+    if (hm_precision_half(t->precision) == HM_F16)
+        values[n++] = (hm_progress_value){"scale", losses->scale_next};
+    if (t->skipped > 0)
+        values[n++] = (hm_progress_value){"skipped", (double)t->skipped};
     return n;
 }

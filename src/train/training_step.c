@@ -1,6 +1,4 @@
 /* training_step.c: one batch into the graph and its losses out of it. */
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "train/training.h"
@@ -20,14 +18,6 @@ static double scalar(hm_exec *e, const hm_tensor *t) {
     return *(const float *)hm_exec_data(e, t);
 }
 
-/* What the optimizer's nodes want to know of the update that is being made. */
-static void put_schedule(const hm_training *t, hm_exec *e) {
-    const hm_optimizer *const o = &t->graphs->optimizer;
-    put_scalar(e, o->lr_factor, hm_lr_factor(&t->schedule, t->step));
-    put_scalar(e, o->step, (double)(t->step + 1));
-    put_scalar(e, o->ema_decay, hm_ema_decay(t->options->ema_decay, t->options->ema_tau, t->step + 1));
-}
-
 static void put_batch(const hm_training *t, const hm_batch *b, int micro) {
     const hm_targets *const targets = &t->graphs->criterion.targets;
     put(t->exec, t->graphs->model->images, b->images);
@@ -39,21 +29,9 @@ static void put_batch(const hm_training *t, const hm_batch *b, int micro) {
     put_scalar(t->exec, t->graphs->keep, micro > 0);
 }
 
-static hm_status check_finite(const hm_training *t, const hm_batch *b) {
-    const hm_criterion *const c = &t->graphs->criterion;
-    if (isfinite(scalar(t->exec, c->total)))
-        return HM_OK;
-    const char *term = "loss";
-    for (int i = c->n_terms - 1; i >= 0; i--)
-        if (!isfinite(scalar(t->exec, c->terms[i].value)))
-            term = c->terms[i].name;
-    char ids[128] = "";
-    for (int32_t i = 0; i < b->n; i++) {
-        const size_t at = strlen(ids);
-        snprintf(ids + at, sizeof ids - at, "%s%lld", i ? ", " : "", (long long)b->image_ids[i]);
-    }
-    HM_FAIL(HM_ERR_FORMAT, "%s is not finite in step %lld (images %s): lower lr, or look at those images' annotations",
-            term, (long long)t->step, ids);
+/* Number of this batch in the run, skipped steps included: what its random draws are named after. */
+static int64_t draw_of(const hm_training *t, int micro) {
+    return (t->step + t->skipped) * t->accumulate + micro;
 }
 
 hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm_losses *losses) {
@@ -61,10 +39,12 @@ hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm
     if (micro == 0)
         memset(losses, 0, sizeof *losses);
     put_batch(t, batch, micro);
-    if (t->update == NULL)
-        put_schedule(t, t->exec);
-    HM_TRY(hm_exec_run(t->exec, (uint64_t)t->options->seed, t->step * t->accumulate + micro));
-    HM_TRY(check_finite(t, batch));
+    const uint64_t seed = (uint64_t)t->options->seed;
+    HM_TRY(hm_exec_run(t->exec, seed, draw_of(t, micro)));
+    if (scalar(t->exec, t->graphs->overflow) != 0 && !losses->overflow) {
+        losses->overflow = true;
+        HM_TRY(hm_overflow_describe(t, batch, seed, draw_of(t, micro), losses->cause, sizeof losses->cause));
+    }
     losses->total += scalar(t->exec, c->total) / t->accumulate;
     for (int i = 0; i < c->n_terms; i++)
         losses->terms[i] += scalar(t->exec, c->terms[i].value) / t->accumulate;
@@ -73,11 +53,16 @@ hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm
 
 hm_status hm_training_update(hm_training *t, hm_losses *losses) {
     hm_exec *const e = t->update != NULL ? t->update : t->exec;
-    if (t->update != NULL) {
-        put_schedule(t, e);
+    if (t->update != NULL)
         HM_TRY(hm_exec_run(e, (uint64_t)t->options->seed, t->step));
-    }
     losses->grad_norm = scalar(e, t->graphs->optimizer.grad_norm);
-    t->step++;
+    losses->overflow = scalar(e, t->graphs->optimizer.overflow) != 0;
+    const float *const scale = hm_store_find(t->store, HM_STATE_SCALE, NULL);
+    losses->scale_used = (double)scale[2];
+    losses->scale_next = (double)scale[0];
+    if (losses->overflow)
+        t->skipped++;
+    else
+        t->step++;
     return HM_OK;
 }

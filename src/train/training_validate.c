@@ -10,11 +10,25 @@
 #include "train/training.h"
 #include "weights/weights.h"
 
+/* Files hold fp32: half weights are widened, which is exact. */
+static hm_status save_widened(const hm_training *t, const char *path) {
+    hm_store *full = NULL;
+    hm_status st = hm_weights_store(&full, &t->config);
+    if (st == HM_OK)
+        st = hm_store_copy(full, t->store);
+    if (st == HM_OK)
+        st = hm_weights_save(path, full, NULL, &t->config, &t->train.classes);
+    hm_store_free(full);
+    return st;
+}
+
 hm_status hm_training_save(hm_training *t, const char *name) {
     char *path = NULL;
+    const bool ema = t->options->use_ema;
     HM_TRY(hm_training_path(t, name, &path));
-    const hm_status st =
-        hm_weights_save(path, t->store, t->options->use_ema ? "ema." : NULL, &t->config, &t->train.classes);
+    const hm_status st = !ema && hm_precision_true(t->precision)
+                             ? save_widened(t, path)
+                             : hm_weights_save(path, t->store, ema ? "ema." : NULL, &t->config, &t->train.classes);
     free(path);
     return st;
 }

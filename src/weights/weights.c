@@ -40,6 +40,21 @@ hm_status hm_weights_graph(hm_graph **out, const hm_model_config *c) {
     return st;
 }
 
+hm_status hm_weights_store(hm_store **out, const hm_model_config *c) {
+    hm_graph *g = NULL;
+    hm_store *store = NULL;
+    hm_status st;
+    HM_TRY_TO(st, done, hm_weights_graph(&g, c));
+    HM_TRY_TO(st, done, hm_store_create(&store));
+    HM_TRY_TO(st, done, hm_store_add(store, g));
+    *out = store;
+    store = NULL;
+done:
+    hm_store_free(store);
+    hm_graph_free(g);
+    return st;
+}
+
 /* ---- shapes ---- */
 
 /* The tensor's shape as the graph writes it; ranks that the graph does not know end in "...". */

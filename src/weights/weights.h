@@ -35,6 +35,9 @@ hm_status hm_weights_load(const hm_weights *w, hm_store *store);
  * the file holds another variant. */
 hm_status hm_weights_pretrain(const char *path, const hm_model_config *c, hm_store *store);
 
+/* A store with the model's parameters in fp32, all zero; hm_store_free. */
+hm_status hm_weights_store(hm_store **out, const hm_model_config *c);
+
 /* Every parameter of `to` from the tensor <prefix><parameter> of `from`, for a model of its own over averaged weights;
  * prefix NULL: from the parameter itself. */
 hm_status hm_weights_copy(hm_store *to, const hm_store *from, const char *prefix);

@@ -4,7 +4,8 @@
  *
  * Every case runs: reference in double; each instruction set against it, with guard bytes and NaN-poisoned results,
  * with one thread and with several (the results must be the same bytes); reference gradients against finite
- * differences. A failing case prints the line that reruns it. */
+ * differences; and all of it again with every input, output and gradient stored in bf16, then in fp16. A failing case
+ * prints the line that reruns it. */
 #include "opcheck/opcheck.h"
 
 #include <math.h>
@@ -15,6 +16,7 @@
 
 #include "base/rng.h"
 #include "graph/exec.h"
+#include "graph/op.h"
 
 #define MAX_TENSORS 64
 
@@ -36,6 +38,8 @@ struct oc_state {
     int n_out;
     hm_tensor *seed[MAX_TENSORS]; /* cotangents, by output; NULL without gradient */
     double tol_norm, tol_element, h;
+    double half_factor; /* of the tolerances in half; 0: not run in half */
+    hm_dtype dtype;     /* in which floats are stored at the moment */
     int passed, failed;
     bool bad; /* this case */
     bool list;
@@ -55,7 +59,7 @@ static void fail(struct oc_state *s, const char *isa, const char *fmt, ...) __at
 static void fail(struct oc_state *s, const char *isa, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    printf("FAIL %s/%s: ", s->folder, s->name);
+    printf("FAIL %s/%s (%s): ", s->folder, s->name, hm_dtype_name(s->dtype));
     vprintf(fmt, ap);
     printf("\n     rerun: opcheck --op %s --case %s%s%s\n", s->folder, s->name, isa ? " --isa " : "", isa ? isa : "");
     va_end(ap);
@@ -75,6 +79,8 @@ bool oc_case(oc *o, const char *name) {
     s->tol_norm = 1e-5;
     s->tol_element = 1e-4;
     s->h = 1e-5;
+    s->half_factor = 1;
+    s->dtype = HM_F32;
     s->bad = false;
     must(hm_graph_create(&o->g), name);
     hm_graph_scope(o->g, "%s", name);
@@ -187,6 +193,10 @@ void oc_difference_step(oc *o, double h) {
     o->s->h = h;
 }
 
+void oc_half(oc *o, double factor) {
+    o->s->half_factor = factor;
+}
+
 static void end_case(oc *o) {
     struct oc_state *const s = o->s;
     for (int i = 0; i < s->n_in; i++) {
@@ -211,10 +221,6 @@ void oc_end_refused(oc *o, const char *words) {
 
 /* ---- running */
 
-static bool is_float(const hm_tensor *t) {
-    return t->dtype != HM_I32 && t->dtype != HM_U8;
-}
-
 static void feed(struct oc_state *s, hm_exec *e, bool reference) {
     for (int i = 0; i < s->n_in; i++) {
         const oc_tensor *const x = &s->in[i];
@@ -229,7 +235,7 @@ static void feed(struct oc_state *s, hm_exec *e, bool reference) {
                 if (reference)
                     ((double *)p)[k] = x->values[k];
                 else
-                    ((float *)p)[k] = (float)x->values[k];
+                    hm_float_put(x->t->dtype, p, k, (float)x->values[k]);
             }
     }
 }
@@ -267,20 +273,29 @@ static bool not_finite(double v) {
     return (u & 0x7FF0000000000000ull) == 0x7FF0000000000000ull;
 }
 
-static void compare_floats(struct oc_state *s, const char *isa, const char *what, int index, const float *got,
-                           const double *want, size_t n) {
+/* Roundings of a stored half: a few units in the last place along the longest chain of a case. */
+static double half_tolerance(const struct oc_state *s, hm_dtype stored) {
+    const double unit = stored == HM_BF16 ? 0x1p-8 : stored == HM_F16 ? 0x1p-11 : 0;
+    return 2 * s->half_factor * unit;
+}
+
+static void compare_floats(struct oc_state *s, const char *isa, const char *what, int index, hm_dtype stored,
+                           const void *data, const double *want, size_t n) {
     double diff = 0, norm = 0, largest = 0, worst = 0;
+    const double most = hm_dtype_max(s->dtype), half = half_tolerance(s, s->dtype);
+    const double tol_norm = fmax(s->tol_norm, half), tol_element = fmax(s->tol_element, 2 * half);
     size_t at = 0;
     for (size_t i = 0; i < n; i++)
         largest = fmax(largest, not_finite(want[i]) ? 0 : fabs(want[i]));
     for (size_t i = 0; i < n; i++) {
-        if (not_finite(want[i]) || not_finite(got[i])) {
-            if (want[i] == (double)got[i]) /* equal infinities */
+        const double got = (double)hm_float_at(stored, data, i);
+        if (not_finite(want[i]) || not_finite(got)) {
+            if (want[i] == got || (not_finite(got) && fabs(want[i]) > most)) /* equal infinities, or out of range */
                 continue;
-            fail(s, isa, "%s %d [%zu] is %g, expected %g", what, index, i, (double)got[i], want[i]);
+            fail(s, isa, "%s %d [%zu] is %g, expected %g", what, index, i, got, want[i]);
             return;
         }
-        const double d = fabs((double)got[i] - want[i]);
+        const double d = fabs(got - want[i]);
         diff += d * d;
         norm += want[i] * want[i];
         if (d > worst) {
@@ -288,12 +303,14 @@ static void compare_floats(struct oc_state *s, const char *isa, const char *what
             at = i;
         }
     }
-    const double floor_ = 1e-30;
-    if (!(sqrt(diff) <= s->tol_norm * sqrt(norm) + floor_))
+    /* below the normal numbers a half has a fixed grid */
+    const double grid = s->dtype == HM_F16 ? s->half_factor * 0x1p-24 : 0;
+    const double floor_ = 1e-30 + grid, at_worst = n > 0 ? (double)hm_float_at(stored, data, at) : 0;
+    if (!(sqrt(diff) <= tol_norm * sqrt(norm) + floor_ * sqrt((double)n + 1)))
         fail(s, isa, "%s %d differs by %.3g in norm (allowed %.3g); worst at [%zu]: %.9g, expected %.9g", what, index,
-             sqrt(diff) / (sqrt(norm) + floor_), s->tol_norm, at, (double)got[at], want[at]);
-    else if (!(worst <= s->tol_element * largest + floor_))
-        fail(s, isa, "%s %d [%zu] is %.9g, expected %.9g", what, index, at, (double)got[at], want[at]);
+             sqrt(diff) / (sqrt(norm) + floor_), tol_norm, at, at_worst, want[at]);
+    else if (!(worst <= tol_element * largest + floor_))
+        fail(s, isa, "%s %d [%zu] is %.9g, expected %.9g", what, index, at, at_worst, want[at]);
 }
 
 static void compare(oc *o, hm_exec *ref, hm_exec *cpu, const char *isa) {
@@ -303,8 +320,8 @@ static void compare(oc *o, hm_exec *ref, hm_exec *cpu, const char *isa) {
     for (int i = 0; i < n; i++) {
         const size_t count = (size_t)hm_count(list[i]);
         const void *const a = hm_exec_data(ref, list[i]), *const b = hm_exec_data(cpu, list[i]);
-        if (is_float(list[i]))
-            compare_floats(o->s, isa, what[i], i, b, a, count);
+        if (hm_dtype_is_float(list[i]->dtype))
+            compare_floats(o->s, isa, what[i], i, list[i]->dtype, b, a, count);
         else if (memcmp(a, b, count * hm_dtype_size(list[i]->dtype)) != 0)
             fail(o->s, isa, "%s %d (%s) differs", what[i], i, hm_dtype_name(list[i]->dtype));
     }
@@ -449,11 +466,8 @@ static void build_backward(oc *o) {
     }
 }
 
-void oc_end(oc *o) {
+static void check_type(oc *o, bool differences) {
     struct oc_state *const s = o->s;
-    build_backward(o);
-    if (s->n_out == 0)
-        fail(s, NULL, "compares nothing");
     const hm_exec_options opt = {.reference = true, .guard = true, .threads = 1};
     hm_store *const store = fresh_store(o);
     hm_exec *const ref = start(o, store, &opt);
@@ -466,10 +480,57 @@ void oc_end(oc *o) {
             (s->only_isa == NULL || strcmp(s->only_isa, hm_isa_name(have)) == 0))
             check_isa(o, ref, have);
     }
-    if (!s->bad)
+    if (!s->bad && differences)
         check_differences(o, ref);
     hm_exec_free(ref);
     hm_store_free(store);
+}
+
+/* Whether the precision policy keeps this result in fp32 whatever reads it (statistics, losses). */
+static bool stays_full(const hm_tensor *t) {
+    for (size_t i = 0; t->producer != NULL && i < hm_policies_count; i++)
+        if (hm_policies[i].op == t->producer->op) {
+            const char *const out = hm_policies[i].out;
+            int o = 0;
+            while (t->producer->out[o] != t)
+                o++;
+            return out[(size_t)o < strlen(out) ? (size_t)o : strlen(out) - 1] == 'f';
+        }
+    return false;
+}
+
+/* Rounds the inputs' values and stores every float tensor of the graph so, but for what the policy keeps in fp32; false
+ * when a value is out of range. */
+static bool store_in(oc *o, hm_dtype half) {
+    for (int i = 0; i < o->s->n_in; i++) {
+        const oc_tensor *const x = &o->s->in[i];
+        for (int64_t k = 0; x->values != NULL && x->t->storage == HM_INPUT && k < hm_count(x->t); k++) {
+            float bits; /* room for either */
+            hm_float_put(half, &bits, 0, (float)x->values[k]);
+            x->values[k] = (double)hm_float_at(half, &bits, 0);
+            if (not_finite(x->values[k]))
+                return false;
+        }
+    }
+    for (size_t i = 0; i < o->g->n_tensors; i++) {
+        hm_tensor *const t = o->g->tensors[i];
+        if ((t->storage == HM_TEMP || t->storage == HM_INPUT) && hm_dtype_is_float(t->dtype) && !stays_full(t))
+            t->dtype = half;
+    }
+    o->s->dtype = half;
+    return true;
+}
+
+void oc_end(oc *o) {
+    struct oc_state *const s = o->s;
+    build_backward(o);
+    if (s->n_out == 0)
+        fail(s, NULL, "compares nothing");
+    check_type(o, true);
+    static const hm_dtype halves[] = {HM_F16, HM_BF16}; /* an fp16 that is rounded to bf16 fits */
+    for (int i = 0; i < 2 && s->half_factor > 0 && !s->bad; i++)
+        if (store_in(o, halves[i]))
+            check_type(o, false);
     end_case(o);
 }
 

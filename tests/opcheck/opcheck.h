@@ -1,7 +1,7 @@
 /* opcheck.h: how an op's test.c describes its cases. A case builds a small graph on random inputs; the harness runs it
  * with the reference kernels in double and with every instruction set's kernels, forward and backward with random
  * cotangents, and compares: cpu with reference element by element and in norm, reference gradients with central finite
- * differences.
+ * differences; then again with half storage.
  *
  *     void opcheck_layer_norm(oc *o) {
  *         if (oc_case(o, "rows33_c1025")) {
@@ -43,6 +43,9 @@ hm_tensor *oc_state(oc *o, hm_shape shape, double lo, double hi);
 void oc_output(oc *o, hm_tensor *t);
 /* Relative tolerance of this case (default: 1e-5 in L2 norm, 1e-4 of the largest magnitude for each element). */
 void oc_tolerance(oc *o, double norm, double element);
+/* The case is run with bf16 and fp16 storage of every float too, where the tolerance is two units in the last place
+ * times `factor` (default 1; more for longer chains of roundings); 0 leaves half out: say why in a comment. */
+void oc_half(oc *o, double factor);
 /* Step of the finite differences (default 1e-5); 0 skips them: say why in a comment (a kink everywhere, no gradient).
  */
 void oc_difference_step(oc *o, double h);

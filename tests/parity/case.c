@@ -201,6 +201,7 @@ hm_status parity_case_open(parity_case *c, const char *dir) {
     HM_TRY(read_json(dir, "params.json", false, &c->params));
     HM_TRY(read_json(dir, "losses.json", false, &c->losses));
     HM_TRY(read_json(dir, "tolerances.json", true, &c->tolerances));
+    HM_TRY(read_json(dir, "autocast.json", true, &c->autocast));
     HM_TRY(open_tensors(dir, "batch.safetensors", false, &c->batch));
     HM_TRY(open_tensors(dir, "expected.safetensors", false, &c->expected));
     HM_TRY(open_tensors(dir, "summaries.safetensors", true, &c->summaries));
@@ -215,6 +216,7 @@ void parity_case_close(parity_case *c) {
     cJSON_Delete(c->params);
     cJSON_Delete(c->losses);
     cJSON_Delete(c->tolerances);
+    cJSON_Delete(c->autocast);
     hm_safetensors_close(c->batch);
     hm_safetensors_close(c->expected);
     hm_safetensors_close(c->summaries);

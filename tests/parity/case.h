@@ -10,6 +10,7 @@
 
 typedef struct parity_case {
     cJSON *config, *params, *losses, *tolerances; /* tolerances may be NULL */
+    cJSON *autocast;                              /* may be NULL */
     hm_safetensors *batch, *expected, *summaries; /* summaries may be NULL */
     hm_model_config model;
     hm_criterion_options criterion;

@@ -11,6 +11,12 @@ hm_status run_training(parity_report *r, const char *tag, double eps, bool detai
 /* The same for one evaluation with the case's weights. */
 hm_status run_evaluation(parity_report *r, bool imposed, bool *swapped);
 
+/* One training batch in `precision` and one in fp32, with the case's proposals and assignments imposed on both: the
+ * gradients' errors against those of PyTorch's autocast (autocast.json, "frozen"). */
+hm_status run_half(parity_report *r, hm_precision precision);
+
+/* The case's batch into the inputs of a step. */
+void feed_batch(const parity_case *c, const hm_step *s, hm_exec *e);
 /* [n, HW, C] -> [n, C, HW]; free() the result. */
 float *channels_first(const float *x, int64_t n, int64_t pixels, int64_t channels);
 /* Proposals of all groups against the tensor `name` [G, B, K]. */

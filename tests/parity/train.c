@@ -46,6 +46,18 @@ static void mark_outputs(hm_step *s, bool details) {
         keep(s->graph, s->grads[i]);
 }
 
+void feed_batch(const parity_case *c, const hm_step *s, hm_exec *e) {
+    const hm_targets *const t = &s->criterion.targets;
+    memcpy(hm_exec_data(e, s->model->images), c->images, (size_t)(c->B * 3 * c->H * c->W) * sizeof(float));
+    if (c->padded)
+        memcpy(hm_exec_data(e, s->model->padding), c->pad, (size_t)(c->B * c->H * c->W));
+    memcpy(hm_exec_data(e, t->counts), c->counts32, (size_t)c->B * 4);
+    memcpy(hm_exec_data(e, t->labels), c->labels, (size_t)(c->B * c->T) * 4);
+    memcpy(hm_exec_data(e, t->boxes), c->boxes, (size_t)(c->B * c->T) * 16);
+    if (c->masks != NULL)
+        memcpy(hm_exec_data(e, t->masks), c->masks, (size_t)(c->B * c->T) * c->mask_bytes);
+}
+
 static hm_status open_run(run *u, bool details, bool imposed) {
     const parity_case *const c = u->c;
     hm_step_options o = {.model = {.batch = c->B,
@@ -66,17 +78,8 @@ static hm_status open_run(run *u, bool details, bool imposed) {
     HM_TRY(parity_case_weights(c, u->store));
     const hm_exec_options eo = hm_exec_defaults();
     HM_TRY(hm_exec_create(&u->exec, u->step->graph, u->store, &eo));
-    const hm_targets *const t = &u->step->criterion.targets;
-    memcpy(hm_exec_data(u->exec, u->step->model->images), c->images, (size_t)(c->B * 3 * c->H * c->W) * sizeof(float));
-    if (c->padded)
-        memcpy(hm_exec_data(u->exec, u->step->model->padding), c->pad, (size_t)(c->B * c->H * c->W));
-    memcpy(hm_exec_data(u->exec, t->counts), c->counts32, (size_t)c->B * 4);
-    memcpy(hm_exec_data(u->exec, t->labels), c->labels, (size_t)(c->B * c->T) * 4);
-    memcpy(hm_exec_data(u->exec, t->boxes), c->boxes, (size_t)(c->B * c->T) * 16);
-    if (c->masks != NULL)
-        memcpy(hm_exec_data(u->exec, t->masks), c->masks, (size_t)(c->B * c->T) * c->mask_bytes);
+    feed_batch(c, u->step, u->exec);
     *(float *)hm_exec_data(u->exec, u->step->seed) = 1;
-    *(float *)hm_exec_data(u->exec, u->step->optimizer.lr_factor) = 1;
     return HM_OK;
 }
 
@@ -388,7 +391,6 @@ static hm_status one_step(run *u, int k, bool imposed, topk_difference *d) {
     topk_name(u, k, name);
     if (imposed)
         HM_TRY(impose_topk(u->r, name, u->exec, u->step->model));
-    *(float *)hm_exec_data(u->exec, u->step->optimizer.step) = (float)(k + 1);
     HM_TRY(hm_exec_run(u->exec, u->c->seed, k));
     *d = compare_topk(u->r, name, u->exec, u->step->model, imposed);
     return HM_OK;

@@ -127,7 +127,7 @@ static void adamw_tensor(const golden *gold, const char *variant, hm_adamw_optio
     hm_tensor *const grad = hm_graph_input(m.g, "grad", HM_F32, HM_SHAPE(n));
     hm_tensor *const factor = scalar_input(m.g, "factor"), *const schedule = scalar_input(m.g, "schedule");
     hm_tensor *const step = scalar_input(m.g, "step");
-    hm_adamw(m.g, p, grad, mean, square, factor, schedule, step, options);
+    hm_adamw(m.g, p, grad, mean, square, factor, schedule, step, NULL, options);
     start(&m, isa);
     snprintf(name, sizeof name, "param.%s", tensor);
     fill(hm_store_find(m.store, "p", NULL), n, 0.5f, name);
@@ -187,10 +187,9 @@ static void clip_case(const cJSON *want, hm_isa isa) {
     ok(hm_graph_create(&m.g));
     hm_tensor *const w = hm_graph_input(m.g, "w", HM_F32, HM_SHAPE(35));
     hm_tensor *const b = hm_graph_input(m.g, "b", HM_F32, HM_SHAPE(9));
-    hm_tensor *norm, *factor;
-    hm_grad_norm(m.g, (hm_tensor *[]){w, b}, 2, max_norm, &norm, &factor);
-    hm_graph_output(m.g, norm, "norm");
-    hm_graph_output(m.g, factor, "factor");
+    const hm_grad_norms r = hm_grad_norm(m.g, (hm_tensor *[]){w, b}, 2, max_norm, NULL, hm_loss_scale_defaults());
+    hm_tensor *const norm = hm_graph_output(m.g, r.norm, "norm");
+    hm_tensor *const factor = hm_graph_output(m.g, r.factor, "factor");
     start(&m, isa);
     float *const dw = hm_exec_data(m.exec, w), *const db = hm_exec_data(m.exec, b);
     fill(dw, 35, 1.0f, "grad.0.w");
@@ -234,7 +233,7 @@ static void ema_run(const golden *gold, const char *section, const char *name, f
     ok(hm_graph_create(&m.g));
     hm_tensor *const average = hm_graph_state(m.g, "average", HM_SHAPE(6));
     hm_tensor *const w = hm_graph_input(m.g, "w", HM_F32, HM_SHAPE(6)), *const decay = scalar_input(m.g, "decay");
-    hm_ema(m.g, average, w, decay);
+    hm_ema(m.g, average, w, decay, NULL);
     start(&m, isa);
     fill(hm_store_find(m.store, "average", NULL), 6, start_scale, "ema.w.0");
     for (int s = 0; s < EMA_STEPS; s++) {

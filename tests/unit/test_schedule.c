@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "golden_json.h"
+#include "ops/schedule/schedule.h"
 #include "optim/param_groups.h"
-#include "optim/schedule.h"
 
 static double number_or(const cJSON *o, const char *key, double otherwise) {
     const cJSON *const v = cJSON_GetObjectItem(o, key);

@@ -190,7 +190,6 @@ static void plan_holds(void **state) {
     OK(hm_model_init(&c, store, 1));
     const hm_exec_options eo = hm_exec_defaults();
     OK(hm_exec_create(&e, s->graph, store, &eo));
-    *(float *)hm_exec_data(e, s->optimizer.step) = 1;
     OK(hm_exec_run(e, 1, 0)); /* no objects in either image: defined, and finite */
     assert_int_equal(hm_exec_used(e), hm_exec_plan(e)->bytes);
     const float loss = *(const float *)hm_exec_data(e, s->criterion.total);

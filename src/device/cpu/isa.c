@@ -24,6 +24,10 @@ static bool has(hm_isa isa) {
     }
 }
 
+bool hm_cpu_has_bf16(void) {
+    return hm_isa_best() == HM_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+}
+
 hm_status hm_isa_parse(const char *name, hm_isa *out) {
     for (int i = 0; i < HM_ISA_COUNT; i++) {
         if (strcmp(name, names[i]) != 0)

@@ -14,8 +14,9 @@ typedef struct hm_adamw_options {
 /* Updates p, m, v in place (storage PARAM and STATE): with lr' = lr * lr_factor, g' = g * factor, t = step count (fp32
  * scalar tensor, 1 at the first update): p *= 1 - lr' wd; m += (g' - m)(1 - b1); v = v b2 + (1 - b2) g'^2; p -= lr' /
  * (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). Bias corrections in double. grad_factor, lr_factor, step: scalar
- * tensors. */
+ * tensors. A parameter stored in half is rounded stochastically. skip: scalar, not 0 when nothing may move; NULL:
+ * never. */
 void hm_adamw(hm_graph *g, hm_tensor *p, hm_tensor *grad, hm_tensor *m, hm_tensor *v, hm_tensor *grad_factor,
-              hm_tensor *lr_factor, hm_tensor *step, hm_adamw_options opt);
+              hm_tensor *lr_factor, hm_tensor *step, hm_tensor *skip, hm_adamw_options opt);
 
 #endif

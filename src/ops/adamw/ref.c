@@ -12,7 +12,8 @@ hm_status hm_adamw_ref(const hm_call *c) {
     const double factor = *(const double *)c->in[4], lr = opt->lr * *(const double *)c->in[5];
     const double step = *(const double *)c->in[6];
     double *const p = c->out[0], *const m = c->out[1], *const v = c->out[2];
-    for (int64_t i = 0; i < hm_count(c->node->in[0]); i++) {
+    const bool skip = c->in[7] != NULL && *(const double *)c->in[7] != 0;
+    for (int64_t i = 0; i < hm_count(c->node->in[0]) && !skip; i++) {
         const double g = grad[i] * factor;
         m[i] = opt->beta1 * m[i] + (1 - opt->beta1) * g;
         v[i] = opt->beta2 * v[i] + (1 - opt->beta2) * g * g;

@@ -11,7 +11,7 @@ static void run(oc *o, hm_shape shape, double scale, double grad_factor, double 
     hm_tensor *const p = oc_state(o, shape, -1, 1), *const grad = oc_constant(o, shape, -scale, scale);
     hm_tensor *const m = oc_state(o, shape, -scale, scale);
     hm_tensor *const v = oc_state(o, shape, scale * scale, 2 * scale * scale);
-    hm_adamw(o->g, p, grad, m, v, scalar(o, grad_factor), scalar(o, 0.5), scalar(o, step), opt);
+    hm_adamw(o->g, p, grad, m, v, scalar(o, grad_factor), scalar(o, 0.5), scalar(o, step), NULL, opt);
     if (o->g->n_nodes > 0)
         oc_output(o, o->g->nodes[0]->out[0]);
 }
@@ -47,21 +47,28 @@ void opcheck_adamw(oc *o) {
         run(o, HM_SHAPE(0, 4), 1, 1, 1, usual);
         oc_end(o);
     }
+    if (oc_case(o, "skipped")) {
+        hm_tensor *const p = oc_state(o, HM_SHAPE(9), -1, 1), *const m = oc_state(o, HM_SHAPE(9), -1, 1);
+        hm_tensor *const v = oc_state(o, HM_SHAPE(9), 0, 1), *const grad = oc_constant(o, HM_SHAPE(9), -1, 1);
+        hm_adamw(o->g, p, grad, m, v, scalar(o, 1), scalar(o, 1), scalar(o, 1), scalar(o, 1), usual);
+        oc_output(o, o->g->nodes[0]->out[0]);
+        oc_end(o);
+    }
     if (oc_case(o, "refused_shape")) {
         hm_tensor *const p = oc_state(o, HM_SHAPE(3), -1, 1), *const m = oc_state(o, HM_SHAPE(3), -1, 1);
         hm_tensor *const v = oc_state(o, HM_SHAPE(3), 0, 1), *const grad = oc_constant(o, HM_SHAPE(4), -1, 1);
-        hm_adamw(o->g, p, grad, m, v, scalar(o, 1), scalar(o, 1), scalar(o, 1), usual);
+        hm_adamw(o->g, p, grad, m, v, scalar(o, 1), scalar(o, 1), scalar(o, 1), NULL, usual);
         oc_end_refused(o, "input 3 must have the parameter's shape");
     }
     if (oc_case(o, "refused_step")) {
         hm_tensor *const p = oc_state(o, HM_SHAPE(1), -1, 1), *const m = oc_state(o, HM_SHAPE(1), -1, 1);
         hm_tensor *const v = oc_state(o, HM_SHAPE(1), 0, 1), *const grad = oc_constant(o, HM_SHAPE(1), -1, 1);
-        hm_adamw(o->g, p, grad, m, v, scalar(o, 1), scalar(o, 1), grad, usual);
+        hm_adamw(o->g, p, grad, m, v, scalar(o, 1), scalar(o, 1), grad, NULL, usual);
         oc_end_refused(o, "input 6 must be a scalar");
     }
     if (oc_case(o, "refused_storage")) {
         hm_tensor *const p = oc_constant(o, HM_SHAPE(1), -1, 1);
-        hm_adamw(o->g, p, p, p, p, scalar(o, 1), scalar(o, 1), scalar(o, 1), usual);
+        hm_adamw(o->g, p, p, p, p, scalar(o, 1), scalar(o, 1), scalar(o, 1), NULL, usual);
         oc_end_refused(o, "does not outlive the run");
     }
 }

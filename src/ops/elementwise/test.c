@@ -6,6 +6,7 @@ static void both(oc *o, hm_shape a, hm_shape b) {
     hm_tensor *const x = oc_input(o, a, -2, 2), *const y = oc_input(o, b, -2, 2);
     oc_output(o, hm_add(o->g, x, y));
     oc_output(o, hm_mul(o->g, x, y));
+    oc_half(o, 8); /* a scalar's gradient is a sum of rounded products of both signs */
     oc_end(o);
 }
 

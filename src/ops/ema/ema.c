@@ -27,6 +27,6 @@ const hm_op hm_op_ema = {
     .updates = true,
 };
 
-void hm_ema(hm_graph *g, hm_tensor *average, hm_tensor *p, hm_tensor *decay) {
-    hm_graph_node(g, &hm_op_ema, NULL, 0, (hm_tensor *[]){average, p, decay}, 3);
+void hm_ema(hm_graph *g, hm_tensor *average, hm_tensor *p, hm_tensor *decay, hm_tensor *skip) {
+    hm_graph_node(g, &hm_op_ema, NULL, 0, (hm_tensor *[]){average, p, decay, skip}, 4);
 }

@@ -5,7 +5,7 @@
 
 static void run(oc *o, hm_shape shape, double decay) {
     hm_tensor *const average = oc_state(o, shape, -2, 2), *const p = oc_constant(o, shape, -2, 2);
-    hm_ema(o->g, average, p, oc_constant_values(o, hm_scalar_shape(), &decay));
+    hm_ema(o->g, average, p, oc_constant_values(o, hm_scalar_shape(), &decay), NULL);
     if (o->g->n_nodes > 0)
         oc_output(o, o->g->nodes[0]->out[0]);
 }
@@ -28,17 +28,17 @@ void opcheck_ema(oc *o) {
     }
     if (oc_case(o, "refused_shape")) {
         hm_tensor *const p = oc_constant(o, HM_SHAPE(3), -1, 1), *const d = oc_constant(o, hm_scalar_shape(), 0, 1);
-        hm_ema(o->g, oc_state(o, HM_SHAPE(4), -1, 1), p, d);
+        hm_ema(o->g, oc_state(o, HM_SHAPE(4), -1, 1), p, d, NULL);
         oc_end_refused(o, "same shape");
     }
     if (oc_case(o, "refused_decay")) {
         hm_tensor *const p = oc_constant(o, HM_SHAPE(3), -1, 1);
-        hm_ema(o->g, oc_state(o, HM_SHAPE(3), -1, 1), p, p);
+        hm_ema(o->g, oc_state(o, HM_SHAPE(3), -1, 1), p, p, NULL);
         oc_end_refused(o, "decay must be a scalar");
     }
     if (oc_case(o, "refused_storage")) {
         hm_tensor *const p = oc_constant(o, HM_SHAPE(3), -1, 1), *const d = oc_constant(o, hm_scalar_shape(), 0, 1);
-        hm_ema(o->g, p, p, d);
+        hm_ema(o->g, p, p, d, NULL);
         oc_end_refused(o, "does not outlive");
     }
 }

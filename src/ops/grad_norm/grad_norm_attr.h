@@ -2,8 +2,12 @@
 #ifndef HM_OPS_GRAD_NORM_ATTR_H
 #define HM_OPS_GRAD_NORM_ATTR_H
 
+#include "ops/loss_scale/loss_scale.h"
+
+/* Input 0 is the loss scale's state or NULL, the others are gradients. */
 typedef struct hm_grad_norm_attr {
     float max_norm; /* no clipping when it is not positive */
+    hm_loss_scale scale;
 } hm_grad_norm_attr;
 
 #define HM_GRAD_NORM_BLOCK 16384 /* elements whose squares are summed in one go */

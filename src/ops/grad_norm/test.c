@@ -1,12 +1,14 @@
 /* test.c: cases of the global gradient norm. */
+#include <math.h>
+
 #include "opcheck/opcheck.h"
 #include "ops/grad_norm/grad_norm.h"
 
 static void norm(oc *o, hm_tensor *const *grads, int n, float max_norm) {
-    hm_tensor *total, *factor;
-    hm_grad_norm(o->g, grads, n, max_norm, &total, &factor);
-    oc_output(o, total);
-    oc_output(o, factor);
+    const hm_grad_norms r = hm_grad_norm(o->g, grads, n, max_norm, NULL, hm_loss_scale_defaults());
+    oc_output(o, r.norm);
+    oc_output(o, r.factor);
+    oc_output(o, r.overflow);
     oc_end(o);
 }
 
@@ -28,9 +30,19 @@ void opcheck_grad_norm(oc *o) {
         norm(o, (hm_tensor *[]){oc_constant(o, HM_SHAPE(33), 1e30, 2e30)}, 1, 0.1f);
     if (oc_case(o, "nothing"))
         norm(o, NULL, 0, 0.1f);
+    if (oc_case(o, "scaled")) {
+        hm_tensor *const state = oc_constant_values(o, HM_SHAPE(3), (const double[]){1024, 3, 1024});
+        hm_tensor *const grad = oc_constant(o, HM_SHAPE(33), -1024, 1024);
+        const hm_grad_norms r = hm_grad_norm(o->g, &grad, 1, 0.1f, state, hm_loss_scale_defaults());
+        oc_output(o, r.norm);
+        oc_output(o, r.factor);
+        oc_end(o);
+    }
+    if (oc_case(o, "overflow"))
+        norm(o, (hm_tensor *[]){oc_constant_values(o, HM_SHAPE(3), (const double[]){1, INFINITY, 2})}, 1, 0.1f);
     if (oc_case(o, "refused")) {
-        hm_tensor *total, *factor;
-        hm_grad_norm(o->g, (hm_tensor *[]){oc_ints_random(o, HM_SHAPE(3), 0, 1)}, 1, 0.1f, &total, &factor);
+        hm_grad_norm(o->g, (hm_tensor *[]){oc_ints_random(o, HM_SHAPE(3), 0, 1)}, 1, 0.1f, NULL,
+                     hm_loss_scale_defaults());
         oc_end_refused(o, "gradient 0 must be an fp32 tensor");
     }
 }

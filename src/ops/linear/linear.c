@@ -81,18 +81,32 @@ static size_t db_workspace(const hm_node *n, int threads) {
     return (size_t)(hm_colsum_blocks(hm_rows(dz, 1)) * hm_dim(dz, -1)) * sizeof(float);
 }
 
+/* bf16 operands go to the processor's own bf16 products; fp16 ones are multiplied as fp32 copies. */
+static bool native(const hm_node *n) {
+    const hm_tensor *const b = n->n_in > 2 ? n->in[2] : NULL;
+    return hm_cpu_has_bf16() && n->in[0]->dtype == HM_BF16 && n->in[1]->dtype == HM_BF16 &&
+           (b == NULL || b->dtype == HM_F32 || hm_dtype_is_half(b->dtype));
+}
+
+static bool native_always(const hm_node *n) {
+    (void)n;
+    return true;
+}
+
 const hm_op hm_op_linear = {
     .name = "linear",
     .infer = infer,
     .grad = grad,
     .ref = hm_linear_ref,
     .cpu = HM_CPU_KERNELS(linear),
+    .native = native,
 };
 const hm_op hm_op_linear_act_back = {
     .name = "linear_act_back",
     .infer = infer_same,
     .ref = hm_linear_act_back_ref,
     .cpu = HM_CPU_KERNELS(linear_act_back),
+    .native = native_always,
     .in_place = true,
 };
 const hm_op hm_op_linear_db = {
@@ -107,10 +121,12 @@ const hm_op hm_op_linear_dw = {
     .infer = infer_to,
     .ref = hm_linear_dw_ref,
     .cpu = HM_CPU_KERNELS(linear_dw),
+    .native = native,
 };
 const hm_op hm_op_linear_dx = {
     .name = "linear_dx",
     .infer = infer_to,
     .ref = hm_linear_dx_ref,
     .cpu = HM_CPU_KERNELS(linear_dx),
+    .native = native,
 };

@@ -1,0 +1,26 @@
+/* precision.h: the precision pass: gives every tensor of a finished graph its storage type and inserts the casts. What
+ * each op stores and reads in half is data (ops/policy.c). */
+#ifndef HM_GRAPH_PRECISION_H
+#define HM_GRAPH_PRECISION_H
+
+#include "graph/graph.h"
+
+/* Half format of a mode, HM_F32 for fp32; whether its parameters are stored in half too. */
+hm_dtype hm_precision_half(hm_precision p);
+bool hm_precision_true(hm_precision p);
+const char *hm_precision_name(hm_precision p); /* "bf16-true" */
+/* The mode called `name`; false if there is none. */
+bool hm_precision_named(const char *name, hm_precision *out);
+/* HM_PRECISION_AUTO becomes bf16 where the CPU multiplies it itself, else fp16; the others stay. */
+hm_precision hm_precision_resolve(hm_precision p);
+
+/* For a graph that is complete (forward, backward, update). Mixed modes keep parameters and states in fp32, and casts
+ * make half copies of parameters once a run; true modes store the parameters in half. Kept outputs stay fp32.
+ * `overrides`: "pattern=fp32,..." or NULL; a pattern (shell wildcards) is held against "<scope>" and "<scope>/<op>" of
+ * every node, whose results then stay fp32 and whose operands are not rounded. One that fits no node is HM_ERR_ARG. */
+hm_status hm_graph_precision(hm_graph *g, hm_precision p, const char *overrides);
+
+/* One line a node: where, op, types read and stored, bytes stored and saved, and why. */
+void hm_graph_dump_precision(const hm_graph *g, void *file);
+
+#endif

@@ -1,0 +1,27 @@
+/* trace.h: finds where numbers stopped being finite. */
+#ifndef HM_GRAPH_TRACE_H
+#define HM_GRAPH_TRACE_H
+
+#include "graph/exec.h"
+
+/* What a floating-point tensor holds. */
+typedef struct hm_magnitudes {
+    double largest;            /* finite |x| */
+    int64_t count, not_finite; /* numbers; infinities and NaN */
+    int64_t zero, subnormal;   /* of the type in which it is stored */
+} hm_magnitudes;
+
+hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t);
+
+typedef struct hm_first_bad {
+    const hm_node *node;     /* NULL: every number was finite */
+    const hm_tensor *tensor; /* its first output that is not finite */
+    hm_magnitudes made;      /* of that output */
+    double from;             /* largest |x| of the node's inputs */
+} hm_first_bad;
+
+/* Runs seed and step again, changing nothing that outlives a run, up to the first node that makes infinities or NaN.
+ * The graph's inputs must still hold what they held. */
+hm_status hm_trace(hm_exec *e, uint64_t seed, int64_t step, hm_first_bad *out);
+
+#endif

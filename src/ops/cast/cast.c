@@ -1,0 +1,40 @@
+/* cast.c: builder and rules of the change of type. */
+#include "ops/cast/cast.h"
+
+#include "graph/op.h"
+
+HM_CPU_DECLARE(hm_cast);
+hm_status hm_cast_ref(const hm_call *c);
+
+static hm_status infer(hm_graph *g, hm_node *n) {
+    const hm_dtype to = *(const hm_dtype *)n->attr;
+    HM_NODE_CHECK(n, n->in[0] != NULL && hm_dtype_is_float(n->in[0]->dtype) && hm_dtype_is_float(to),
+                  "only floating-point tensors can be stored in another type");
+    return hm_node_output(g, n, to, n->in[0]->shape);
+}
+
+/* The gradient's own type is the precision pass's to choose. */
+static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor **din) {
+    (void)g;
+    (void)n;
+    din[0] = dout[0];
+    return HM_OK;
+}
+
+static bool native(const hm_node *n) {
+    (void)n;
+    return true;
+}
+
+const hm_op hm_op_cast = {
+    .name = "cast",
+    .infer = infer,
+    .grad = grad,
+    .ref = hm_cast_ref,
+    .cpu = HM_CPU_KERNELS(hm_cast),
+    .native = native,
+};
+
+hm_tensor *hm_cast(hm_graph *g, hm_tensor *x, hm_dtype to) {
+    return hm_graph_apply(g, &hm_op_cast, &to, sizeof to, &x, 1);
+}
