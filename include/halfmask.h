@@ -94,9 +94,11 @@ typedef struct hm_train_options {
     hm_precision precision;                        /* auto */
     char *precision_override;                      /* "pattern=fp32,...": layers that stay in fp32; NULL: none */
     bool amp;                                      /* true; false is precision fp32 */
-    double loss_scale; /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
-    bool run_test;     /* true: judge the test split, if there is one, with the best weights */
-    int32_t threads;   /* of the CPU backend; 0 = all */
+    char *eval_precision; /* "fp32,bf16,fp16" or some: a validation row for each; NULL: as training computes */
+    bool fp16_eval;       /* false; true is eval_precision fp16 */
+    double loss_scale;    /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
+    bool run_test;        /* true: judge the test split, if there is one, with the best weights */
+    int32_t threads;      /* of the CPU backend; 0 = all */
 } hm_train_options;
 
 typedef struct hm_train_result {

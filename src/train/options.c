@@ -64,6 +64,11 @@ static const hm_setting train_table[] = {
     TEXT(TRAIN, precision_override, NULL,
          "layers that stay in fp32, as PATTERN=fp32,...; info --precision --plan prints the names"),
     SWITCH(TRAIN, amp, "true", "false is precision fp32"),
+    TEXT(TRAIN, eval_precision, NULL,
+         "precisions of validation, as fp32,bf16,fp16: a row of metrics for each, and the first decides which weights "
+         "are "
+         "best; without, the one in which training computes"),
+    SWITCH(TRAIN, fp16_eval, "false", "validate in fp16, the same as eval_precision fp16"),
     TRAIN(loss_scale, "65536", 1, 0x1p40,
           "loss scale with which fp16 begins; it halves when a step overflows and doubles after 2000 good ones"),
     SWITCH(TRAIN, run_test, "true", "judge the best weights on the test split, if there is one, at the end"),

@@ -9,9 +9,10 @@
 #include "train/metrics_csv.h"
 #include "train/step.h"
 
-#define HM_LOG_EVERY 10 /* optimizer steps for one row of metrics.csv */
-#define HM_LAST      "last.safetensors"
-#define HM_BEST      "checkpoint_best_total.safetensors"
+#define HM_LOG_EVERY       10 /* optimizer steps for one row of metrics.csv */
+#define HM_EVAL_PRECISIONS 3  /* fp32, bf16, fp16 */
+#define HM_LAST            "last.safetensors"
+#define HM_BEST            "checkpoint_best_total.safetensors"
 
 /* Losses of one optimizer step: means over its batches. */
 typedef struct hm_losses {
@@ -32,8 +33,11 @@ typedef struct hm_training {
     hm_step *graphs;
     hm_store *store;        /* parameters, moments, averages */
     hm_exec *exec, *update; /* `update` only with accumulation */
-    hm_store *averages;     /* the averaged weights as the detector's parameters; NULL without averages */
-    hm_detector *detector;  /* validates `averages`, else `store` */
+    hm_store *judged;       /* what is validated, in fp32: averages, or widened half weights; NULL: `store` itself */
+    hm_precision judged_in[HM_EVAL_PRECISIONS];
+    hm_detector
+        *detectors[HM_EVAL_PRECISIONS]; /* one for each precision of validation; the first decides what is best */
+    int n_detectors;
     hm_schedule schedule;
     hm_metrics_csv *csv;
     int accumulate;  /* batches of one optimizer step */

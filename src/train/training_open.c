@@ -57,13 +57,6 @@ static void make_schedule(hm_training *t) {
                                 .min_factor = o->lr_min_factor};
 }
 
-/* Averages are fp32 in every mode; only weights that are half themselves need a detector that takes such. */
-static hm_precision detector_precision(const hm_training *t) {
-    if (!t->options->use_ema || !hm_precision_true(t->precision))
-        return t->precision;
-    return t->precision == HM_PRECISION_BF16_TRUE ? HM_PRECISION_BF16 : HM_PRECISION_FP16;
-}
-
 /* Only fp16's range is so small that gradients need one. */
 static hm_loss_scale loss_scale(const hm_training *t) {
     hm_loss_scale s = hm_loss_scale_defaults();
@@ -124,6 +117,50 @@ static hm_status check_memory(hm_training *t, const hm_exec_options *eo) {
     return HM_OK;
 }
 
+/* "fp32,bf16" into judged_in. */
+static hm_status parse_eval_precision(hm_training *t, const char *text) {
+    while (*text != '\0') {
+        const size_t len = strcspn(text, ",");
+        char name[16];
+        hm_precision p;
+        snprintf(name, sizeof name, "%.*s", (int)len, text);
+        if (len >= sizeof name || !hm_precision_named(name, &p) || p > HM_PRECISION_FP16)
+            HM_FAIL(HM_ERR_ARG,
+                    "eval_precision \"%.40s\" is not understood: give one or more of fp32, bf16 and fp16, "
+                    "with commas between them",
+                    t->options->eval_precision);
+        for (int i = 0; i < t->n_detectors; i++)
+            if (t->judged_in[i] == p)
+                HM_FAIL(HM_ERR_ARG, "eval_precision names %s twice", name);
+        t->judged_in[t->n_detectors++] = p;
+        text += len + (text[len] == ',');
+    }
+    return HM_OK;
+}
+
+/* Without a wish: the format in which training computes. */
+static hm_status choose_eval_precision(hm_training *t) {
+    const hm_dtype half = hm_precision_half(t->precision);
+    if (t->options->eval_precision != NULL && t->options->eval_precision[0] != '\0')
+        return parse_eval_precision(t, t->options->eval_precision);
+    t->judged_in[t->n_detectors++] = t->options->fp16_eval || half == HM_F16 ? HM_PRECISION_FP16
+                                     : half == HM_BF16                       ? HM_PRECISION_BF16
+                                                                             : HM_PRECISION_FP32;
+    return HM_OK;
+}
+
+static hm_status make_detectors(hm_training *t) {
+    HM_TRY(choose_eval_precision(t));
+    if (t->options->use_ema || hm_precision_true(t->precision))
+        HM_TRY(hm_store_create(&t->judged));
+    for (int i = 0; i < t->n_detectors; i++) {
+        const hm_detector_options d = {
+            .batch = t->options->batch_size, .threads = t->options->threads, .precision = t->judged_in[i]};
+        HM_TRY(hm_detector_new(&t->detectors[i], &t->config, t->judged != NULL ? t->judged : t->store, &d));
+    }
+    return HM_OK;
+}
+
 static hm_status make_executors(hm_training *t) {
     hm_exec_options eo = hm_exec_defaults();
     if (t->options->threads > 0)
@@ -132,13 +169,7 @@ static hm_status make_executors(hm_training *t) {
     HM_TRY(hm_exec_create(&t->exec, t->graphs->graph, t->store, &eo));
     if (t->graphs->update != NULL)
         HM_TRY(hm_exec_create(&t->update, t->graphs->update, t->store, &eo));
-    const hm_detector_options d = {.batch = t->options->batch_size,
-                                   .threads = t->options->threads,
-                                   .precision = detector_precision(t),
-                                   .precision_override = NULL};
-    if (t->options->use_ema)
-        HM_TRY(hm_store_create(&t->averages));
-    return hm_detector_new(&t->detector, &t->config, t->options->use_ema ? t->averages : t->store, &d);
+    return make_detectors(t);
 }
 
 static hm_status open_output(hm_training *t) {
@@ -209,10 +240,11 @@ void hm_training_close(hm_training *t) {
     hm_loader_free(t->valid_loader);
     hm_dataset_free(&t->train);
     hm_dataset_free(&t->valid);
-    hm_detector_free(t->detector);
+    for (int i = 0; i < HM_EVAL_PRECISIONS; i++)
+        hm_detector_free(t->detectors[i]);
     hm_exec_free(t->exec);
     hm_exec_free(t->update);
-    hm_store_free(t->averages);
+    hm_store_free(t->judged);
     hm_store_free(t->store);
     hm_step_free(t->graphs);
     hm_metrics_csv_free(t->csv);

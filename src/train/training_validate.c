@@ -40,12 +40,12 @@ static void tick(void *user, int64_t batches, int64_t total) {
         hm_progress_step(t->progress, 1, batches, NULL, 0, hm_progress_memory());
 }
 
-static hm_status judge(hm_training *t, const char *task, hm_loader *loader, const hm_dataset *data,
+static hm_status judge(hm_training *t, int which, const char *task, hm_loader *loader, const hm_dataset *data,
                        hm_judge_scores *out) {
     const hm_judge_options o = {.max_dets = t->options->eval_max_dets, .tick = tick, .user = t};
     if (t->progress != NULL)
         hm_progress_begin(t->progress, task, 0, hm_loader_batches(loader), t->options->batch_size);
-    return hm_judge_split(out, t->detector, loader, data, &o);
+    return hm_judge_split(out, t->detectors[which], loader, data, &o);
 }
 
 static hm_status set(hm_training *t, const char *split, const char *name, double value) {
@@ -54,8 +54,11 @@ static hm_status set(hm_training *t, const char *split, const char *name, double
     return hm_metrics_csv_set(t->csv, column, value);
 }
 
-/* A row under upstream's names. */
-static hm_status record(hm_training *t, int64_t epoch, const char *split, const hm_judge_scores *s) {
+/* A row under upstream's names, and the precision in which the model was judged. */
+static hm_status record(hm_training *t, int which, int64_t epoch, const char *split, const hm_judge_scores *s) {
+    char column[32];
+    snprintf(column, sizeof column, "%s/precision", split);
+    HM_TRY(hm_metrics_csv_set_text(t->csv, column, hm_precision_name(t->judged_in[which])));
     HM_TRY(hm_metrics_csv_set(t->csv, "epoch", (double)epoch));
     HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)(t->step - 1)));
     HM_TRY(set(t, split, "mAP_50_95", s->bbox.stats[HM_COCO_AP]));
@@ -95,21 +98,33 @@ static hm_status keep_best(hm_training *t, const hm_judge_scores *s) {
     return HM_OK;
 }
 
-hm_status hm_training_validate(hm_training *t, int64_t epoch) {
+/* What the detectors read, brought up to the weights of now. */
+static hm_status refresh(hm_training *t) {
+    if (t->judged == NULL)
+        return HM_OK;
+    return t->options->use_ema ? hm_weights_copy(t->judged, t->store, "ema.") : hm_store_copy(t->judged, t->store);
+}
+
+static hm_status validate_in(hm_training *t, int which, int64_t epoch) {
     hm_judge_scores s = {0};
     char what[64];
-    if (t->averages != NULL)
-        HM_TRY(hm_weights_copy(t->averages, t->store, "ema."));
-    hm_status st = judge(t, "valid", t->valid_loader, &t->valid, &s);
-    snprintf(what, sizeof what, "epoch %lld, valid", (long long)epoch + 1);
+    hm_status st = judge(t, which, "valid", t->valid_loader, &t->valid, &s);
+    snprintf(what, sizeof what, "epoch %lld, valid, %s", (long long)epoch + 1, hm_precision_name(t->judged_in[which]));
     if (st == HM_OK)
         say(t, what, &s);
     if (st == HM_OK)
-        st = record(t, epoch, "val", &s);
-    if (st == HM_OK)
+        st = record(t, which, epoch, "val", &s);
+    if (st == HM_OK && which == 0)
         st = keep_best(t, &s);
     hm_judge_scores_free(&s);
     return st;
+}
+
+hm_status hm_training_validate(hm_training *t, int64_t epoch) {
+    HM_TRY(refresh(t));
+    for (int i = 0; i < t->n_detectors; i++)
+        HM_TRY(validate_in(t, i, epoch));
+    return HM_OK;
 }
 
 /* --- the end --- */
@@ -126,16 +141,34 @@ static hm_status load_best(hm_training *t) {
     HM_TRY(hm_training_path(t, HM_BEST, &path));
     hm_status st = hm_weights_open(&w, path);
     if (st == HM_OK)
-        st = hm_weights_load(w, t->averages != NULL ? t->averages : t->store);
+        st = hm_weights_load(w, t->judged != NULL ? t->judged : t->store);
     hm_weights_close(w);
     free(path);
+    return st;
+}
+
+static hm_status judge_test_in(hm_training *t, int which, hm_loader *loader, const hm_dataset *test,
+                               hm_train_result *result) {
+    hm_judge_scores s = {0};
+    char what[64];
+    hm_status st = judge(t, which, "test", loader, test, &s);
+    snprintf(what, sizeof what, "test, best weights, %s", hm_precision_name(t->judged_in[which]));
+    if (st == HM_OK && which == 0) {
+        const hm_coco_scores *const watched = s.masks ? &s.segm : &s.bbox;
+        result->test_ap = watched->stats[HM_COCO_AP];
+        result->test_ap50 = watched->stats[HM_COCO_AP50];
+    }
+    if (st == HM_OK)
+        say(t, what, &s);
+    if (st == HM_OK)
+        st = record(t, which, t->options->epochs - 1, "test", &s);
+    hm_judge_scores_free(&s);
     return st;
 }
 
 static hm_status judge_test(hm_training *t, hm_train_result *result) {
     hm_dataset test = {0};
     hm_loader *loader = NULL;
-    hm_judge_scores s = {0};
     const hm_loader_options l = {.batch = t->options->batch_size,
                                  .h = t->config.resolution,
                                  .w = t->config.resolution,
@@ -145,16 +178,8 @@ static hm_status judge_test(hm_training *t, hm_train_result *result) {
         st = load_best(t);
     if (st == HM_OK)
         st = hm_loader_new(&loader, &test, &l);
-    if (st == HM_OK)
-        st = judge(t, "test", loader, &test, &s);
-    if (st == HM_OK) {
-        const hm_coco_scores *const watched = s.masks ? &s.segm : &s.bbox;
-        result->test_ap = watched->stats[HM_COCO_AP];
-        result->test_ap50 = watched->stats[HM_COCO_AP50];
-        say(t, "test, best weights", &s);
-        st = record(t, t->options->epochs - 1, "test", &s);
-    }
-    hm_judge_scores_free(&s);
+    for (int i = 0; st == HM_OK && i < t->n_detectors; i++)
+        st = judge_test_in(t, i, loader, &test, result);
     hm_loader_free(loader);
     hm_dataset_free(&test);
     return st;

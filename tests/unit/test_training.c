@@ -64,6 +64,7 @@ static hm_train_options options(char *out) {
                               .seed = 7,
                               .eval_interval = 1,
                               .eval_max_dets = 100,
+                              .amp = true,
                               .run_test = true};
 }
 
@@ -132,6 +133,68 @@ static void accumulates(void **state) {
     hm_train_result r;
     OK(hm_train(&o, NULL, &r));
     assert_true(r.steps == 5); /* never fewer, whatever the images */
+}
+
+/* Every mode trains and validates, with and without averages; a row of metrics for each precision of validation. */
+static void every_precision(void **state) {
+    (void)state;
+    for (int mode = HM_PRECISION_BF16; mode <= HM_PRECISION_FP16_TRUE; mode++) {
+        char out[300], both[] = "fp16,fp32";
+        snprintf(out, sizeof out, "training-%d/precision%d", (int)getpid(), mode);
+        hm_train_options o = options(out);
+        o.epochs = 1;
+        o.precision = (hm_precision)mode;
+        o.loss_scale = 1024;
+        o.grad_accum_steps = 1 + mode % 2;
+        o.use_ema = mode != HM_PRECISION_FP16_TRUE && mode != HM_PRECISION_BF16;
+        o.eval_precision = both;
+        hm_train_result r;
+        OK(hm_train(&o, NULL, &r));
+        assert_true(r.steps > 0 && r.test_ap >= 0);
+        hm_metrics_table table;
+        OK(hm_metrics_table_read(&table, in(out, "metrics.csv")));
+        const size_t ap = hm_metrics_table_find(&table, "val/segm_mAP_50_95");
+        assert_true(hm_metrics_table_find(&table, "val/precision") != SIZE_MAX && ap != SIZE_MAX);
+        size_t rows = 0;
+        for (size_t i = 0; i < table.rows; i++)
+            rows += table.values[i * table.n + ap] >= 0;
+        assert_int_equal(rows, 2);
+        hm_metrics_table_free(&table);
+        hm_weights *w = NULL; /* files hold fp32, whatever the mode */
+        OK(hm_weights_open(&w, in(out, "last.safetensors")));
+        hm_weights_close(w);
+    }
+}
+
+/* A weight that no loss scale can save: the run stops, says which layer, and the weights on disk are as they were. */
+static void stops_at_the_floor(void **state) {
+    (void)state;
+    char out[300], weights[300];
+    hm_model_config c;
+    hm_store *store = NULL;
+    OK(hm_model_config_named("seg-micro", &c));
+    c.num_classes = 3;
+    OK(hm_weights_store(&store, &c));
+    OK(hm_model_init(&c, store, 1));
+    float *const w = hm_store_find(store, "backbone.0.encoder.encoder.encoder.layer.1.mlp.fc1.weight", NULL);
+    for (int i = 0; i < 100; i++)
+        w[i] = 6e4f;
+    char *names[] = {"circle", "triangle", "square"};
+    int64_t ids[] = {1, 2, 3};
+    snprintf(weights, sizeof weights, "training-%d/large.safetensors", (int)getpid());
+    OK(hm_weights_save(weights, store, NULL, &c, &(hm_classes){.n = 3, .names = names, .ids = ids}));
+    hm_store_free(store);
+    snprintf(out, sizeof out, "training-%d/floor", (int)getpid());
+    hm_train_options o = options(out);
+    o.pretrain_weights = weights;
+    o.precision = HM_PRECISION_FP16;
+    o.loss_scale = 4;
+    assert_int_equal(hm_train(&o, NULL, NULL), HM_ERR_FORMAT);
+    assert_non_null(strstr(hm_error_message(), "layer.1.mlp.fc1"));
+    assert_non_null(strstr(hm_error_message(), "loss scale of 1"));
+    hm_weights *last = NULL;
+    OK(hm_weights_open(&last, in(out, "last.safetensors")));
+    hm_weights_close(last);
 }
 
 static void goes_on_from_weights(void **state) {
@@ -225,6 +288,8 @@ int main(void) {
         cmocka_unit_test(leaves_a_run),
         cmocka_unit_test(same_seed_same_weights),
         cmocka_unit_test(accumulates),
+        cmocka_unit_test(every_precision),
+        cmocka_unit_test(stops_at_the_floor),
         cmocka_unit_test(goes_on_from_weights),
         cmocka_unit_test(refuses_what_cannot_work),
         cmocka_unit_test(plan_holds),

@@ -1,7 +1,8 @@
 /* cpu.c: layer normalisation in fp32, a row at a time while it is in cache; sums in double. Results may overwrite the
- * first input: a row is read whole before it is written. */
+ * first input: a row is read whole before it is written. Rows stored in half are widened first. */
 #include <math.h>
 
+#include "device/cpu/convert.h"
 #include "graph/op.h"
 #include "ops/layer_norm/layer_norm_attr.h"
 
@@ -32,14 +33,32 @@ static void forward_row(const float *x, float *y, const float *gain, const float
     *scale_out = scale;
 }
 
+/* Row r, from and to whatever types the tensors have. */
+static void forward_any(const hm_call *c, int64_t r, int64_t n, double eps) {
+    const hm_node *const node = c->node;
+    float x_room[HM_LAYER_NORM_ROW], y_room[HM_LAYER_NORM_ROW], gain_room[HM_LAYER_NORM_ROW],
+        bias_room[HM_LAYER_NORM_ROW];
+    const float *const x = hm_row_in(node->in[0]->dtype, c->in[0], r * n, n, x_room);
+    const float *const gain = hm_row_in(node->in[1]->dtype, c->in[1], 0, n, gain_room);
+    const float *const bias = hm_row_in(node->in[2]->dtype, c->in[2], 0, n, bias_room);
+    float *const y = hm_row_out(node->out[0]->dtype, c->out[0], r * n, y_room);
+    forward_row(x, y, gain, bias, n, eps, (float *)c->out[1] + r, (float *)c->out[2] + r);
+    hm_row_done(node->out[0]->dtype, c->out[0], r * n, y, n);
+}
+
 hm_status HM_CPU(hm_layer_norm)(const hm_call *c) {
     const double eps = (double)((const hm_layer_norm_attr *)c->node->attr)->eps;
     const int64_t channels = hm_dim(c->node->in[0], -1), rows = hm_rows(c->node->in[0], 1);
     const float *const x = c->in[0], *const gain = c->in[1], *const bias = c->in[2];
     float *const y = c->out[0], *const mean = c->out[1], *const scale = c->out[2];
+    const bool any = hm_layer_norm_native(c->node);
 #pragma omp parallel for schedule(static) num_threads(threads_for(c, rows *channels))
-    for (int64_t r = 0; r < rows; r++)
-        forward_row(x + r * channels, y + r * channels, gain, bias, channels, eps, mean + r, scale + r);
+    for (int64_t r = 0; r < rows; r++) {
+        if (any)
+            forward_any(c, r, channels, eps);
+        else
+            forward_row(x + r * channels, y + r * channels, gain, bias, channels, eps, mean + r, scale + r);
+    }
     return HM_OK;
 }
 
@@ -75,6 +94,25 @@ static void back_row_affine(const row *r, double *dgain, double *dbias) {
     }
 }
 
+/* Row k, from and to whatever types the tensors have. */
+static void back_any(const hm_call *c, int64_t k, int64_t n, double *dgain, double *dbias) {
+    const hm_layer_norm_back_attr *const attr = c->node->attr;
+    hm_tensor *const *const in = c->node->in;
+    float d_room[HM_LAYER_NORM_ROW], x_room[HM_LAYER_NORM_ROW], gain_room[HM_LAYER_NORM_ROW],
+        dx_room[HM_LAYER_NORM_ROW];
+    const row r = {hm_row_in(in[0]->dtype, c->in[0], k * n, n, d_room),
+                   hm_row_in(in[1]->dtype, c->in[1], k * n, n, x_room), ((const float *)c->in[2])[k],
+                   ((const float *)c->in[3])[k], n};
+    if (attr->want_affine)
+        back_row_affine(&r, dgain, dbias);
+    if (!attr->want_x)
+        return;
+    const hm_dtype to = c->node->out[0]->dtype;
+    float *const dx = hm_row_out(to, c->out[0], k * n, dx_room);
+    back_row_x(&r, hm_row_in(in[4]->dtype, c->in[4], 0, n, gain_room), dx);
+    hm_row_done(to, c->out[0], k * n, dx, n);
+}
+
 /* Rows of one part; its sums are work[part, 2, channels]. */
 static void back_part(const hm_call *c, int64_t part, int64_t parts) {
     const hm_layer_norm_back_attr *const attr = c->node->attr;
@@ -83,7 +121,12 @@ static void back_part(const hm_call *c, int64_t part, int64_t parts) {
     double *const dgain = (double *)c->work + part * 2 * channels, *const dbias = dgain + channels;
     for (int64_t i = 0; i < 2 * channels && attr->want_affine; i++)
         dgain[i] = 0;
+    const bool any = hm_layer_norm_native(c->node);
     for (int64_t k = part * rows / parts; k < (part + 1) * rows / parts; k++) {
+        if (any) {
+            back_any(c, k, channels, dgain, dbias);
+            continue;
+        }
         const row r = {dout + k * channels, x + k * channels, mean[k], scale[k], channels};
         if (attr->want_affine)
             back_row_affine(&r, dgain, dbias);
@@ -92,15 +135,15 @@ static void back_part(const hm_call *c, int64_t part, int64_t parts) {
     }
 }
 
-static void join_parts(const double *parted, int64_t parts, int64_t channels, float *dgain, float *dbias) {
+static void join_parts(const double *parted, int64_t parts, int64_t channels, hm_dtype type, void *dgain, void *dbias) {
     for (int64_t i = 0; i < channels; i++) {
         double gain = 0, bias = 0;
         for (int64_t p = 0; p < parts; p++) {
             gain += parted[p * 2 * channels + i];
             bias += parted[(p * 2 + 1) * channels + i];
         }
-        dgain[i] = (float)gain;
-        dbias[i] = (float)bias;
+        hm_float_put(type, dgain, (size_t)i, (float)gain);
+        hm_float_put(type, dbias, (size_t)i, (float)bias);
     }
 }
 
@@ -112,6 +155,7 @@ hm_status HM_CPU(hm_layer_norm_back)(const hm_call *c) {
     for (int64_t p = 0; p < parts; p++)
         back_part(c, p, parts);
     if (attr->want_affine)
-        join_parts(c->work, parts, channels, c->out[attr->want_x ? 1 : 0], c->out[attr->want_x ? 2 : 1]);
+        join_parts(c->work, parts, channels, hm_layer_norm_native(c->node) ? c->node->out[attr->want_x]->dtype : HM_F32,
+                   c->out[attr->want_x ? 1 : 0], c->out[attr->want_x ? 2 : 1]);
     return HM_OK;
 }

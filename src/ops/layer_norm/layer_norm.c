@@ -67,6 +67,7 @@ const hm_op hm_op_layer_norm = {
     .grad = layer_norm_grad,
     .ref = hm_layer_norm_ref,
     .cpu = HM_CPU_KERNELS(hm_layer_norm),
+    .native = hm_layer_norm_native,
     .in_place = true,
 };
 
@@ -75,6 +76,7 @@ const hm_op hm_op_layer_norm_back = {
     .infer = layer_norm_back_infer,
     .ref = hm_layer_norm_back_ref,
     .cpu = HM_CPU_KERNELS(hm_layer_norm_back),
+    .native = hm_layer_norm_native,
     .workspace = layer_norm_back_workspace,
     .in_place = true,
 };

@@ -18,4 +18,23 @@ static inline int64_t hm_layer_norm_parts(int64_t rows) {
     return rows < 64 ? 1 : rows > 1024 ? 16 : rows / 64;
 }
 
+#define HM_LAYER_NORM_ROW 2048 /* most channels that a kernel widens a row at a time */
+
+/* Kernels take half rows as they are: some tensor is half, the statistics are not, and a row fits. */
+static inline bool hm_layer_norm_native(const hm_node *n) {
+    const bool back = n->n_in == 5;
+    bool half = false, statistics = false;
+    for (int i = 0; i < n->n_in; i++)
+        if (back && (i == 2 || i == 3))
+            statistics |= hm_dtype_is_half(n->in[i]->dtype);
+        else
+            half |= hm_dtype_is_half(n->in[i]->dtype);
+    for (int o = 0; o < n->n_out; o++)
+        if (!back && o > 0)
+            statistics |= hm_dtype_is_half(n->out[o]->dtype);
+        else
+            half |= hm_dtype_is_half(n->out[o]->dtype);
+    return half && !statistics && hm_dim(n->in[0], -1) <= HM_LAYER_NORM_ROW;
+}
+
 #endif

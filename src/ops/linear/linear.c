@@ -2,6 +2,7 @@
  * so that nothing is computed for an input without a gradient. Formulas: with dz = dy act'(z),
  * dx = dz W, dW = dz^T x, db = column sums of dz. */
 #include "device/cpu/colsum.h"
+#include "device/cpu/matmul_bf16.h"
 #include "ops/linear/linear_attr.h"
 
 HM_CPU_DECLARE(linear);
@@ -81,13 +82,6 @@ static size_t db_workspace(const hm_node *n, int threads) {
     return (size_t)(hm_colsum_blocks(hm_rows(dz, 1)) * hm_dim(dz, -1)) * sizeof(float);
 }
 
-/* bf16 operands go to the processor's own bf16 products; fp16 ones are multiplied as fp32 copies. */
-static bool native(const hm_node *n) {
-    const hm_tensor *const b = n->n_in > 2 ? n->in[2] : NULL;
-    return hm_cpu_has_bf16() && n->in[0]->dtype == HM_BF16 && n->in[1]->dtype == HM_BF16 &&
-           (b == NULL || b->dtype == HM_F32 || hm_dtype_is_half(b->dtype));
-}
-
 static bool native_always(const hm_node *n) {
     (void)n;
     return true;
@@ -99,7 +93,8 @@ const hm_op hm_op_linear = {
     .grad = grad,
     .ref = hm_linear_ref,
     .cpu = HM_CPU_KERNELS(linear),
-    .native = native,
+    .native = hm_linear_native,
+    .release = hm_matmul_bf16_release,
 };
 const hm_op hm_op_linear_act_back = {
     .name = "linear_act_back",
@@ -114,6 +109,7 @@ const hm_op hm_op_linear_db = {
     .infer = infer_db,
     .ref = hm_linear_db_ref,
     .cpu = HM_CPU_KERNELS(linear_db),
+    .native = native_always,
     .workspace = db_workspace,
 };
 const hm_op hm_op_linear_dw = {
@@ -121,12 +117,14 @@ const hm_op hm_op_linear_dw = {
     .infer = infer_to,
     .ref = hm_linear_dw_ref,
     .cpu = HM_CPU_KERNELS(linear_dw),
-    .native = native,
+    .native = hm_linear_native,
+    .release = hm_matmul_bf16_release,
 };
 const hm_op hm_op_linear_dx = {
     .name = "linear_dx",
     .infer = infer_to,
     .ref = hm_linear_dx_ref,
     .cpu = HM_CPU_KERNELS(linear_dx),
-    .native = native,
+    .native = hm_linear_native,
+    .release = hm_matmul_bf16_release,
 };

@@ -27,4 +27,16 @@ typedef struct hm_matmul_sizes {
 } hm_matmul_sizes;
 hm_matmul_sizes hm_matmul_sizes_of(const hm_node *n);
 
+/* bf16 operands go to the processor's own bf16 products; fp16 ones are multiplied as fp32 copies, as are empty ones,
+ * for which oneDNN has no product. linear and its gradients: two operands, then perhaps a bias. */
+static inline bool hm_linear_native(const hm_node *n) {
+    const hm_tensor *const bias = n->n_in > 2 ? n->in[2] : NULL;
+    bool fits = hm_cpu_has_bf16() && (bias == NULL || bias->dtype != HM_F16);
+    for (int i = 0; i < 2; i++)
+        fits = fits && n->in[i]->dtype == HM_BF16 && hm_count(n->in[i]) > 0;
+    for (int o = 0; o < n->n_out; o++)
+        fits = fits && n->out[o]->dtype != HM_F16;
+    return fits;
+}
+
 #endif
