@@ -39,6 +39,7 @@ typedef enum hm_command {
     HM_COMMAND_PREDICT, /* hm_predict_options */
     HM_COMMAND_INFO,    /* hm_info_options */
     HM_COMMAND_SHAPES,  /* hm_shapes_options */
+    HM_COMMAND_AUDIT,   /* hm_audit_options */
 } hm_command;
 
 hm_status hm_options_defaults(hm_command command, void *options);
@@ -96,6 +97,7 @@ typedef struct hm_train_options {
     bool amp;                                      /* true; false is precision fp32 */
     char *eval_precision; /* "fp32,bf16,fp16" or some: a validation row for each; NULL: as training computes */
     bool fp16_eval;       /* false; true is eval_precision fp16 */
+    int32_t audit;        /* 0; N: record every N steps how large the numbers of every layer are (hm_audit) */
     double loss_scale;    /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
     bool run_test;        /* true: judge the test split, if there is one, with the best weights */
     int32_t threads;      /* of the CPU backend; 0 = all */
@@ -155,6 +157,16 @@ typedef struct hm_info_options {
 } hm_info_options;
 
 hm_status hm_info(const hm_info_options *options, FILE *to);
+
+/* ---- Audit ---- */
+typedef struct hm_audit_options {
+    char *dir;   /* the output folder of a run that was trained with `audit` */
+    int32_t top; /* 20: rows of each table */
+} hm_audit_options;
+
+/* What the numbers of a run have to do with fp16's range: tables and advice to `to`, a heat map (layers by time) as
+ * audit.png into the folder. */
+hm_status hm_audit(const hm_audit_options *options, FILE *to);
 
 /* ---- The built-in data set ---- */
 typedef struct hm_shapes_options {

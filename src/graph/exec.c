@@ -287,6 +287,10 @@ void hm_exec_set_hook(hm_exec *e, hm_exec_hook hook, void *user) {
     e->hook_user = user;
 }
 
+const float *hm_exec_unrounded(const hm_exec *e, const hm_node *n, int o) {
+    return e->staged[n->id] && hm_dtype_is_half(n->out[o]->dtype) ? e->calls[n->id].out[o] : NULL;
+}
+
 hm_status hm_exec_rehearse(hm_exec *e, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
                            void *user) {
     e->run = (hm_run){.seed = seed, .step = step, .threads = e->opt.threads};

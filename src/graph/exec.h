@@ -67,6 +67,9 @@ hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step);
 /* Called after every node of every run; NULL: nobody. For audits and tests, which may change what the node made. */
 typedef void (*hm_exec_hook)(void *user, hm_exec *e, const hm_node *n);
 void hm_exec_set_hook(hm_exec *e, hm_exec_hook hook, void *user);
+/* Output `o` of the node that was run last as its kernel computed it, in fp32, before it was rounded to half; NULL
+ * where there is no such copy. */
+const float *hm_exec_unrounded(const hm_exec *e, const hm_node *n, int o);
 /* A run that changes nothing that outlives it (nodes that update are left out); ends after the node for which `stop`
  * says so. */
 hm_status hm_exec_rehearse(hm_exec *e, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),

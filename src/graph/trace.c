@@ -4,21 +4,53 @@
 #include <math.h>
 #include <string.h>
 
-hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t) {
-    const void *const data = hm_exec_data(e, t);
-    const double normal = hm_dtype_min_normal(t->dtype);
-    hm_magnitudes m = {.count = hm_count(t)};
-    for (int64_t i = 0; i < m.count; i++) {
-        const double x = fabs((double)hm_float_at(t->dtype, data, (size_t)i));
+#define PIECE 16384 /* numbers looked at by one thread at a time */
+
+static hm_magnitudes look_at(hm_dtype type, const void *data, int64_t first, int64_t n) {
+    hm_magnitudes m = {.count = n};
+    for (int64_t i = first; i < first + n; i++) {
+        const double x = fabs((double)hm_float_at(type, data, (size_t)i));
         if (!isfinite(x)) {
             m.not_finite++;
             continue;
         }
         m.largest = x > m.largest ? x : m.largest;
         m.zero += x == 0;
-        m.subnormal += x > 0 && x < normal;
+        m.above += x >= 65520;            /* rounds to infinity */
+        m.below += x > 0 && x <= 0x1p-25; /* rounds to zero */
+        m.subnormal += x > 0x1p-25 && x < 0x1p-14;
     }
     return m;
+}
+
+void hm_magnitudes_join(hm_magnitudes *to, const hm_magnitudes *m) {
+    to->largest = m->largest > to->largest ? m->largest : to->largest;
+    to->count += m->count;
+    to->not_finite += m->not_finite;
+    to->zero += m->zero;
+    to->above += m->above;
+    to->below += m->below;
+    to->subnormal += m->subnormal;
+}
+
+static hm_magnitudes look_at_all(hm_dtype type, const void *data, int64_t count) {
+    hm_magnitudes all = {0};
+#pragma omp parallel for schedule(static) if (count > 4 * PIECE)
+    for (int64_t at = 0; at < count; at += PIECE) {
+        const hm_magnitudes m = look_at(type, data, at, count - at < PIECE ? count - at : PIECE);
+#pragma omp critical(hm_magnitudes)
+        hm_magnitudes_join(&all, &m);
+    }
+    return all;
+}
+
+hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t) {
+    return look_at_all(t->dtype, hm_exec_data(e, t), hm_count(t));
+}
+
+hm_magnitudes hm_magnitudes_made(hm_exec *e, const hm_node *n, int o) {
+    const float *const wide = hm_exec_unrounded(e, n, o);
+    return wide != NULL ? look_at_all(HM_F32, wide, hm_count(n->out[o])) : hm_magnitudes_of(e, n->out[o]);
 }
 
 typedef struct search {

@@ -8,10 +8,16 @@
 typedef struct hm_magnitudes {
     double largest;            /* finite |x| */
     int64_t count, not_finite; /* numbers; infinities and NaN */
-    int64_t zero, subnormal;   /* of the type in which it is stored */
+    int64_t zero;
+    int64_t above, below, subnormal; /* of the finite ones: what fp16 would make infinite, zero, subnormal */
 } hm_magnitudes;
 
+/* Of a tensor as it is stored. */
 hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t);
+/* Of output `o` of the node that was run last, before it was rounded to half if the executor still has that. */
+hm_magnitudes hm_magnitudes_made(hm_exec *e, const hm_node *n, int o);
+
+void hm_magnitudes_join(hm_magnitudes *to, const hm_magnitudes *m);
 
 typedef struct hm_first_bad {
     const hm_node *node;     /* NULL: every number was finite */

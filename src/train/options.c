@@ -10,6 +10,7 @@
 #define PREDICT(m, initial, min, max, text)   HM_SETTING(hm_predict_options, m, initial, min, max, text)
 #define INFO(m, initial, min, max, text)      HM_SETTING(hm_info_options, m, initial, min, max, text)
 #define SHAPES(m, initial, min, max, text)    HM_SETTING(hm_shapes_options, m, initial, min, max, text)
+#define AUDIT(m, initial, min, max, text)     HM_SETTING(hm_audit_options, m, initial, min, max, text)
 #define TEXT(command, m, initial, text)       command(m, initial, 0, 0, text)
 #define SWITCH(command, m, initial, text)     command(m, initial, 0, 0, text)
 #define COUNT(command, m, initial, min, text) command(m, initial, min, COUNT_MAX, text)
@@ -69,6 +70,10 @@ static const hm_setting train_table[] = {
          "are "
          "best; without, the one in which training computes"),
     SWITCH(TRAIN, fp16_eval, "false", "validate in fp16, the same as eval_precision fp16"),
+    COUNT(TRAIN, audit, "0", 0,
+          "optimizer steps between two records of how large the numbers of every layer are, for halfmask audit; 0 "
+          "records "
+          "nothing"),
     TRAIN(loss_scale, "65536", 1, 0x1p40,
           "loss scale with which fp16 begins; it halves when a step overflows and doubles after 2000 good ones"),
     SWITCH(TRAIN, run_test, "true", "judge the best weights on the test split, if there is one, at the end"),
@@ -123,6 +128,11 @@ static const hm_setting shapes_table[] = {
     SHAPES(seed, "0", INT64_MIN_REAL, INT64_MAX_REAL, "number from which the images are derived"),
 };
 
+static const hm_setting audit_table[] = {
+    TEXT(AUDIT, dir, NULL, "output folder of a run that was trained with audit"),
+    COUNT(AUDIT, top, "20", 1, "rows of each table"),
+};
+
 typedef struct table {
     const hm_setting *rows;
     size_t n;
@@ -135,7 +145,7 @@ static table table_of(hm_command command) {
     static const table tables[] = {
         [HM_COMMAND_TRAIN] = TABLE(train_table),     [HM_COMMAND_EVAL] = TABLE(eval_table),
         [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
-        [HM_COMMAND_SHAPES] = TABLE(shapes_table),
+        [HM_COMMAND_SHAPES] = TABLE(shapes_table),   [HM_COMMAND_AUDIT] = TABLE(audit_table),
     };
     if ((size_t)command >= sizeof tables / sizeof tables[0])
         return (table){NULL, 0};

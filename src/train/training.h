@@ -6,6 +6,7 @@
 #include "data/loader.h"
 #include "eval/detector.h"
 #include "graph/exec.h"
+#include "train/audit_record.h"
 #include "train/metrics_csv.h"
 #include "train/step.h"
 
@@ -40,12 +41,14 @@ typedef struct hm_training {
     int n_detectors;
     hm_schedule schedule;
     hm_metrics_csv *csv;
-    int accumulate;  /* batches of one optimizer step */
-    int64_t step;    /* optimizer steps done */
-    int64_t skipped; /* optimizer steps that overflowed */
+    hm_audit_recorder *audit; /* NULL: no audit */
+    int accumulate;           /* batches of one optimizer step */
+    int64_t step;             /* optimizer steps done */
+    int64_t skipped;          /* optimizer steps that overflowed */
     int64_t batch_of_epoch;
-    double best;    /* of the watched metric; NaN before the first validation */
-    double started; /* seconds of the monotonic clock */
+    double first_scale; /* loss scale of the first step */
+    double best;        /* of the watched metric; NaN before the first validation */
+    double started;     /* seconds of the monotonic clock */
 } hm_training;
 
 /* Opens data, builds graphs, fills weights, makes output_dir with training_config.json. */

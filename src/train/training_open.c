@@ -183,6 +183,14 @@ static hm_status open_output(hm_training *t) {
     return st;
 }
 
+static hm_status open_audit(hm_training *t) {
+    char *path = NULL;
+    HM_TRY(hm_training_path(t, HM_AUDIT_FILE, &path));
+    const hm_status st = hm_audit_begin(&t->audit, path, t->graphs->graph);
+    free(path);
+    return st;
+}
+
 static hm_status start_weights(const hm_training *t, hm_store *store) {
     HM_TRY(hm_model_init(&t->config, store, (uint64_t)t->options->seed));
     const char *const path = t->options->pretrain_weights;
@@ -212,9 +220,11 @@ static hm_status open_all(hm_training *t, FILE *log) {
     t->config.num_classes = t->train.classes.n;
     make_schedule(t);
     HM_TRY(build_graphs(t));
+    t->first_scale = loss_scale(t).initial;
     HM_TRY(fill_weights(t));
     HM_TRY(make_executors(t));
-    return open_output(t);
+    HM_TRY(open_output(t));
+    return t->options->audit > 0 ? open_audit(t) : HM_OK;
 }
 
 hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log) {
@@ -248,6 +258,7 @@ void hm_training_close(hm_training *t) {
     hm_store_free(t->store);
     hm_step_free(t->graphs);
     hm_metrics_csv_free(t->csv);
+    hm_audit_end(t->audit);
     hm_progress_free(t->progress);
     free(t);
 }

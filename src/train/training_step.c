@@ -40,7 +40,13 @@ hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm
         memset(losses, 0, sizeof *losses);
     put_batch(t, batch, micro);
     const uint64_t seed = (uint64_t)t->options->seed;
+    const bool audited = t->audit != NULL && micro == 0 && (t->step + t->skipped) % t->options->audit == 0;
+    const double scale = (double)hm_store_find(t->store, HM_STATE_SCALE, NULL)[0];
+    hm_exec_set_hook(t->exec, audited ? hm_audit_hook : NULL, t->audit);
     HM_TRY(hm_exec_run(t->exec, seed, draw_of(t, micro)));
+    if (audited)
+        HM_TRY(hm_audit_write(t->audit, t->step + t->skipped, scale > 0 ? scale : t->first_scale));
+    hm_exec_set_hook(t->exec, NULL, NULL);
     if (scalar(t->exec, t->graphs->overflow) != 0 && !losses->overflow) {
         losses->overflow = true;
         HM_TRY(hm_overflow_describe(t, batch, seed, draw_of(t, micro), losses->cause, sizeof losses->cause));
