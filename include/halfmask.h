@@ -80,6 +80,7 @@ typedef struct hm_train_options {
     double lr_vit_layer_decay, lr_component_decay; /* 0.8, 0.7 */
     double weight_decay;                           /* 1e-4 */
     double adamw_eps;                              /* 1e-8 */
+    bool fused_optimizer;                          /* true: AdamW over all tensors at once; the same bits */
     double clip_max_norm;                          /* 0.1 */
     double warmup_epochs;                          /* 0 */
     int lr_scheduler;                              /* 0 step, 1 cosine */

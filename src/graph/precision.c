@@ -34,8 +34,12 @@ bool hm_precision_named(const char *name, hm_precision *out) {
 }
 
 hm_precision hm_precision_resolve(hm_precision p) {
-    if (p != HM_PRECISION_AUTO)
+    static const hm_precision others[] = {HM_PRECISION_FP32, HM_PRECISION_BF16, HM_PRECISION_FP16,
+                                          HM_PRECISION_FP16_TRUE};
+    if (p < HM_PRECISION_AUTO)
         return p;
+    if (p > HM_PRECISION_AUTO)
+        return others[p - HM_PRECISION_AUTO - 1];
     return hm_cpu_has_bf16() ? HM_PRECISION_BF16 : HM_PRECISION_FP16;
 }
 

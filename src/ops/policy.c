@@ -83,6 +83,7 @@ const hm_policy hm_policies[] = {
     ROW(loss_seed, "x", "f", "loss scale"),
     ROW(loss_scale, "x", "f", "loss scale"),
     ROW(adamw, "a", "m", "update computed in fp32"),
+    ROW(adamw_fused, "a", "m", "update computed in fp32"),
     ROW(ema, "a", "f", "average in fp32"),
 };
 

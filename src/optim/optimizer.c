@@ -13,13 +13,30 @@ typedef struct update {
     hm_tensor *factor, *lr_factor, *step, *ema_decay, *skip;
 } update;
 
-static void step(const update *u, hm_graph *g, const hm_model_config *c, hm_tensor *p, hm_tensor *grad,
-                 const hm_optim_options *opt) {
-    hm_adamw_options a = {.beta1 = opt->beta1, .beta2 = opt->beta2, .eps = opt->eps};
-    hm_param_group(c, opt, p->name, &a.lr, &a.weight_decay);
-    hm_tensor *const m = hm_graph_state(g, hm_graph_text(g, "exp_avg.%s", p->name), p->shape);
-    hm_tensor *const v = hm_graph_state(g, hm_graph_text(g, "exp_avg_sq.%s", p->name), p->shape);
-    hm_adamw(g, p, grad, m, v, u->factor, u->lr_factor, u->step, u->skip, a);
+static hm_adamw_tensor tensor_of(hm_graph *g, const hm_model_config *c, hm_tensor *p, hm_tensor *grad,
+                                 const hm_optim_options *opt) {
+    hm_adamw_tensor t = {.p = p, .grad = grad, .options = {.beta1 = opt->beta1, .beta2 = opt->beta2, .eps = opt->eps}};
+    hm_param_group(c, opt, p->name, &t.options.lr, &t.options.weight_decay);
+    t.m = hm_graph_state(g, hm_graph_text(g, "exp_avg.%s", p->name), p->shape);
+    t.v = hm_graph_state(g, hm_graph_text(g, "exp_avg_sq.%s", p->name), p->shape);
+    return t;
+}
+
+static hm_status update_all(const update *u, hm_graph *g, const hm_model_config *c, hm_tensor *const *params,
+                            hm_tensor *const *grads, int n, const hm_optim_options *opt) {
+    hm_adamw_tensor *all;
+    int count = 0;
+    HM_TRY(hm_alloc(&all, (size_t)n + 1, sizeof *all));
+    for (int i = 0; i < n && g->status == HM_OK; i++)
+        if (grads[i] != NULL)
+            all[count++] = tensor_of(g, c, params[i], grads[i], opt);
+    if (opt->fused && g->status == HM_OK)
+        hm_adamw_fused(g, all, count, u->factor, u->lr_factor, u->step, u->skip);
+    for (int i = 0; i < count && !opt->fused; i++)
+        hm_adamw(g, all[i].p, all[i].grad, all[i].m, all[i].v, u->factor, u->lr_factor, u->step, u->skip,
+                 all[i].options);
+    free(all);
+    return hm_graph_status(g);
 }
 
 /* Norm, clip factor and overflow of the gradients that there are. */
@@ -48,12 +65,10 @@ hm_status hm_optimizer_build(hm_optimizer *out, hm_graph *g, const hm_model_conf
     hm_tensor *const progress = hm_graph_state(g, HM_STATE_PROGRESS, HM_SHAPE(2));
     hm_schedule_build(g, progress, opt->schedules, &u.lr_factor, &u.step, &u.ema_decay);
     HM_TRY(look_at_gradients(out, &u, g, grads, n, scale, opt));
-    for (int i = 0; i < n && g->status == HM_OK; i++) {
+    HM_TRY(update_all(&u, g, c, params, grads, n, opt));
+    for (int i = 0; i < n && opt->ema && g->status == HM_OK; i++) {
         hm_tensor *const p = params[i];
-        if (grads[i] != NULL)
-            step(&u, g, c, p, grads[i], opt);
-        if (opt->ema)
-            hm_ema(g, hm_graph_state(g, hm_graph_text(g, "ema.%s", p->name), p->shape), p, u.ema_decay, u.skip);
+        hm_ema(g, hm_graph_state(g, hm_graph_text(g, "ema.%s", p->name), p->shape), p, u.ema_decay, u.skip);
     }
     hm_loss_scale_update(g, scale, progress, u.skip, opt->loss_scale);
     hm_graph_scope(g, "%s", "");

@@ -19,6 +19,7 @@ hm_optim_options hm_optim_defaults(void) {
                               .eps = 1e-8,
                               .clip_max_norm = 0.1f,
                               .ema = true,
+                              .fused = true,
                               .schedules = {{.drop = INT64_MAX, .total = INT64_MAX}, 0.993, 100},
                               .loss_scale = {.initial = 1, .floor = 1}};
 }

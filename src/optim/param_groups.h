@@ -14,6 +14,7 @@ typedef struct hm_optim_options {
     double beta1, beta2, eps; /* AdamW's */
     float clip_max_norm;      /* of all gradients together; 0: no clipping */
     bool ema;                 /* keep averaged weights, states "ema.<parameter>" */
+    bool fused;               /* AdamW over all tensors in one node; the same bits */
     hm_schedules schedules;   /* of the learning rate and of the averages' decay */
     hm_loss_scale loss_scale;
 } hm_optim_options;

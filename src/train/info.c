@@ -213,7 +213,7 @@ static hm_status show_step(const hm_info_options *o, const hm_model_config *c, F
     if (o->plan) {
         fprintf(to, "memory for batches of %d, up to %d objects an image:\n", (int)o->batch_size, OBJECTS);
         HM_TRY_TO(st, done, print_training(to, step));
-        if (o->precision != HM_PRECISION_FP32)
+        if (evaluated_in(o) != HM_PRECISION_FP32)
             print_precision(to, step, o);
         HM_TRY_TO(st, done, print_evaluation(to, c, o));
     }

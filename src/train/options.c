@@ -25,8 +25,9 @@
 static const char *const schedulers[] = {"step", "cosine", NULL};
 static const char *const iou_types[] = {"segm", "bbox", NULL};
 
-/* In the order of hm_precision. */
-static const char *const precisions[] = {"fp32", "bf16", "fp16", "bf16-true", "fp16-true", "auto", NULL};
+/* In the order of hm_precision, then Lightning's other names for the same (hm_precision_resolve knows them). */
+static const char *const precisions[] = {"fp32",    "bf16",       "fp16",     "bf16-true", "fp16-true", "auto",
+                                         "32-true", "bf16-mixed", "16-mixed", "16-true",   NULL};
 
 static const hm_setting train_table[] = {
     TEXT(TRAIN, dataset_dir, NULL,
@@ -45,6 +46,8 @@ static const hm_setting train_table[] = {
     TRAIN(lr_component_decay, "0.7", DBL_MIN, 1, "factor of the decoder's learning rate, squared for the encoder"),
     TRAIN(weight_decay, "1e-4", 0, DBL_MAX, "weight decay of AdamW"),
     TRAIN(adamw_eps, "1e-8", DBL_MIN, DBL_MAX, "epsilon of AdamW"),
+    SWITCH(TRAIN, fused_optimizer, "true",
+           "AdamW over all tensors in one operation instead of one for each; the results are the same, bit for bit"),
     TRAIN(clip_max_norm, "0.1", 0, DBL_MAX, "largest norm of all gradients together; 0 does not clip"),
     TRAIN(warmup_epochs, "0", 0, COUNT_MAX, "epochs in which the learning rate rises from 0"),
     HM_SETTING_OF(hm_train_options, lr_scheduler, "step", schedulers, "course of the learning rate"),

@@ -84,6 +84,7 @@ static hm_status build_graphs(hm_training *t) {
                                    .eps = o->adamw_eps,
                                    .clip_max_norm = (float)o->clip_max_norm,
                                    .ema = o->use_ema,
+                                   .fused = o->fused_optimizer,
                                    .schedules = {t->schedule, o->ema_decay, o->ema_tau},
                                    .loss_scale = loss_scale(t)},
                          .precision = t->precision,

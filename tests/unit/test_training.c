@@ -197,6 +197,33 @@ static void stops_at_the_floor(void **state) {
     hm_weights_close(last);
 }
 
+/* One operation for all parameters or one each, fp32 or half parameters: the same bytes. */
+static void fused_is_the_same(void **state) {
+    (void)state;
+    static const hm_precision modes[] = {HM_PRECISION_FP32, HM_PRECISION_FP16_TRUE, HM_PRECISION_BF16_TRUE};
+    for (int m = 0; m < 3; m++) {
+        char *content[2];
+        size_t length[2];
+        for (int i = 0; i < 2; i++) {
+            char out[300];
+            snprintf(out, sizeof out, "training-%d/fused%d", (int)getpid(), i);
+            hm_train_options o = options(out);
+            o.epochs = 1;
+            o.precision = modes[m];
+            o.loss_scale = 1024;
+            o.use_ema = false;
+            o.run_test = false;
+            o.fused_optimizer = i == 1;
+            OK(hm_train(&o, NULL, NULL));
+            OK(hm_file_read(in(out, "last.safetensors"), (size_t)1 << 30, &content[i], &length[i]));
+        }
+        assert_int_equal(length[0], length[1]);
+        assert_memory_equal(content[0], content[1], length[0]);
+        free(content[0]);
+        free(content[1]);
+    }
+}
+
 static void goes_on_from_weights(void **state) {
     (void)state;
     char out[300], weights[300];
@@ -285,15 +312,11 @@ static void builds_every_variant(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(leaves_a_run),
-        cmocka_unit_test(same_seed_same_weights),
-        cmocka_unit_test(accumulates),
-        cmocka_unit_test(every_precision),
-        cmocka_unit_test(stops_at_the_floor),
-        cmocka_unit_test(goes_on_from_weights),
-        cmocka_unit_test(refuses_what_cannot_work),
-        cmocka_unit_test(plan_holds),
-        cmocka_unit_test(builds_every_variant),
+        cmocka_unit_test(leaves_a_run),         cmocka_unit_test(same_seed_same_weights),
+        cmocka_unit_test(accumulates),          cmocka_unit_test(every_precision),
+        cmocka_unit_test(fused_is_the_same),    cmocka_unit_test(stops_at_the_floor),
+        cmocka_unit_test(goes_on_from_weights), cmocka_unit_test(refuses_what_cannot_work),
+        cmocka_unit_test(plan_holds),           cmocka_unit_test(builds_every_variant),
     };
     return cmocka_run_group_tests(tests, make_data, drop_data);
 }

@@ -19,4 +19,12 @@ typedef struct hm_adamw_options {
 void hm_adamw(hm_graph *g, hm_tensor *p, hm_tensor *grad, hm_tensor *m, hm_tensor *v, hm_tensor *grad_factor,
               hm_tensor *lr_factor, hm_tensor *step, hm_tensor *skip, hm_adamw_options opt);
 
+/* The same for n tensors in one node; the bits are the same. */
+typedef struct hm_adamw_tensor {
+    hm_tensor *p, *grad, *m, *v;
+    hm_adamw_options options;
+} hm_adamw_tensor;
+void hm_adamw_fused(hm_graph *g, const hm_adamw_tensor *t, int n, hm_tensor *grad_factor, hm_tensor *lr_factor,
+                    hm_tensor *step, hm_tensor *skip);
+
 #endif

@@ -47,6 +47,24 @@ void opcheck_adamw(oc *o) {
         run(o, HM_SHAPE(0, 4), 1, 1, 1, usual);
         oc_end(o);
     }
+    if (oc_case(o, "fused")) {
+        static const int64_t sizes[] = {5000, 1, 0, 33};
+        hm_adamw_tensor t[4];
+        for (int i = 0; i < 4; i++) {
+            const hm_shape shape = HM_SHAPE(sizes[i]);
+            t[i] = (hm_adamw_tensor){oc_state(o, shape, -1, 1), oc_constant(o, shape, -1, 1), oc_state(o, shape, -1, 1),
+                                     oc_state(o, shape, 1, 2), i % 2 ? bold : usual};
+        }
+        hm_adamw_fused(o->g, t, 4, scalar(o, 0.5), scalar(o, 0.5), scalar(o, 3), scalar(o, 0));
+        oc_output(o, o->g->nodes[0]->out[0]);
+        oc_end(o);
+    }
+    if (oc_case(o, "fused_refused")) {
+        hm_tensor *const p = oc_state(o, HM_SHAPE(3), -1, 1), *const grad = oc_constant(o, HM_SHAPE(4), -1, 1);
+        const hm_adamw_tensor t = {p, grad, oc_state(o, HM_SHAPE(3), -1, 1), oc_state(o, HM_SHAPE(3), 0, 1), usual};
+        hm_adamw_fused(o->g, &t, 1, scalar(o, 1), scalar(o, 1), scalar(o, 1), NULL);
+        oc_end_refused(o, "input 3 must have the parameter's shape");
+    }
     if (oc_case(o, "skipped")) {
         hm_tensor *const p = oc_state(o, HM_SHAPE(9), -1, 1), *const m = oc_state(o, HM_SHAPE(9), -1, 1);
         hm_tensor *const v = oc_state(o, HM_SHAPE(9), 0, 1), *const grad = oc_constant(o, HM_SHAPE(9), -1, 1);
