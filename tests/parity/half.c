@@ -20,9 +20,11 @@ static bool can_jump(const char *name) {
            strstr(name, "ref_point_head.") != NULL;
 }
 
-/* The one committed case in which such a jump decides the whole gradient: a sample of the second level's map. */
-static double whole_factor(const parity_case *c, hm_precision p) {
-    return strcmp(c->model.name, "tiny-ms") == 0 && p == HM_PRECISION_FP16 ? 2.5 : 1;
+/* In a network of a few hundred units one such jump (a ReLU, a sample on a pixel's border) is a good part of the whole
+ * gradient: whether it happens is chance, and another compiler's order of additions decides it. The real sizes are held
+ * to PyTorch's figures themselves. */
+static double whole_factor(const parity_case *c) {
+    return strncmp(c->model.name, "tiny", 4) == 0 ? 2.5 : 1;
 }
 
 typedef struct side {
@@ -211,7 +213,7 @@ hm_status run_half(parity_report *r, hm_precision precision) {
     HM_TRY_TO(st, done, run_side(r, &full, HM_PRECISION_FP32, true));
     HM_TRY_TO(st, done, run_side(r, &half, precision, true));
     report_outputs(r, &half, &full, run);
-    const double factor = whole_factor(r->c, precision);
+    const double factor = whole_factor(r->c);
     report_value(r, "gradient of all parameters", gradients(r, &half, &full, run, factor),
                  factor * parity_number(run, NAN, "rel_grad_error_overall", NULL, NULL), "");
     st = report_free_choice(r, &own, &full, precision, plain);
