@@ -27,7 +27,7 @@ static hm_status build(hm_detector *d, const hm_model_config *c) {
     d->boxes = hm_graph_output(d->g, final->boxes, "boxes");
     if (c->segmentation) {
         hm_graph_scope(d->g, "masks");
-        d->masks = hm_mask_logits(d->g, final->spatial, final->query, final->bias);
+        d->masks = final->grid != NULL ? final->grid : hm_mask_logits(d->g, final->spatial, final->query, final->bias);
         d->masks = hm_graph_output(d->g, d->masks, "masks");
     }
     HM_TRY(hm_graph_prune(d->g)); /* the proposals' and earlier layers' own heads serve training only */

@@ -7,6 +7,7 @@
 #include "ops/assign/assign.h"
 #include "ops/box_loss/box_loss.h"
 #include "ops/class_loss/class_loss.h"
+#include "ops/grid_mask_loss/grid_mask_loss.h"
 #include "ops/loss_stats/loss_stats.h"
 #include "ops/mask_loss/mask_loss.h"
 #include "ops/weighted_sum/weighted_sum.h"
@@ -66,10 +67,13 @@ static void losses(hm_criterion *c, hm_graph *g, const hm_model *m, int i, const
     add_term(c, g, "loss_bbox", output, l1, opt->bbox);
     add_term(c, g, "loss_giou", output, giou, opt->giou);
     add_term(c, g, "cardinality_error", output, cardinality_error, 0);
-    if (p->spatial == NULL)
+    if (p->spatial == NULL && p->grid == NULL)
         return;
-    hm_mask_loss(g, p, &c->targets, c->match[i], m->groups, opt->mask_point_sample_ratio, m->n_outputs + 2 * i, &ce,
-                 &dice);
+    if (p->grid != NULL)
+        hm_grid_mask_loss(g, p, &c->targets, c->match[i], m->groups, &ce, &dice);
+    else
+        hm_mask_loss(g, p, &c->targets, c->match[i], m->groups, opt->mask_point_sample_ratio, m->n_outputs + 2 * i, &ce,
+                     &dice);
     add_term(c, g, "loss_mask_ce", output, ce, opt->mask_ce);
     add_term(c, g, "loss_mask_dice", output, dice, opt->mask_dice);
 }

@@ -48,5 +48,7 @@ void hm_build_two_stage(hm_build *b, hm_tensor *const *levels, hm_levels sizes, 
 void hm_build_decoder(hm_build *b, const hm_two_stage *ts, hm_tensor **hs);
 /* Mask features of every output: hs[dec_layers] and the proposals' hidden rows. Fills the predictions' mask fields. */
 void hm_build_seg_head(hm_build *b, hm_tensor *level0, hm_tensor *const *hs, hm_tensor *enc_hidden);
+/* Dense logits of small masks for every decoder layer (config.mask_grid). */
+void hm_build_mask_head(hm_build *b, hm_tensor *const *hs);
 
 #endif

@@ -1,4 +1,5 @@
-/* config.c: the variants, one line each. Values: upstream's rfdetr/config.py; seg-micro is halfmask's own. */
+/* config.c: the variants, one line each. Values: upstream's rfdetr/config.py; mask-base is the network of the fork
+ * RF-DETR-Mask, seg-micro halfmask's own. */
 #include "model/config.h"
 
 #include <stdio.h>
@@ -66,6 +67,20 @@ static const hm_model_config variants[] = {
      .group_detr = 13,
      .num_classes = 90,
      .mask_downsample_ratio = 4,
+     .dec_layers = 3,
+     .num_queries = 300,
+     .num_select = 300},
+    {.name = "mask-base",
+     .segmentation = true,
+     .mask_grid = 28,
+     .resolution = 560,
+     .patch_size = 14,
+     .num_windows = 4,
+     .positional_encoding_size = 37,
+     DINOV2_SMALL,
+     .out_feature_indexes = {2, 5, 8, 11},
+     .n_features = 4,
+     DECODER,
      .dec_layers = 3,
      .num_queries = 300,
      .num_select = 300},

@@ -19,8 +19,9 @@ typedef struct hm_model_config {
     int projector_scale[HM_MAX_LEVELS], n_levels;         /* 3, 4, 5 for P3, P4, P5 */
     int hidden_dim, sa_nheads, ca_nheads, dec_n_points, dec_layers, dim_feedforward;
     int num_queries, num_select, group_detr;
-    int num_classes; /* the heads have num_classes + 1 logits */
-    int mask_downsample_ratio;
+    int num_classes;           /* the heads have num_classes + 1 logits */
+    int mask_downsample_ratio; /* input pixels for one of the masks', where masks are features times queries */
+    int mask_grid;             /* or: side of the masks that an MLP makes of each query; 0 */
 } hm_model_config;
 
 /* HM_ERR_ARG for an unknown name, with the known ones. */

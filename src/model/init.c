@@ -131,8 +131,8 @@ static void init_one(const hm_model_config *c, const hm_store *store, init_param
         init_encoder(p);
     else if (strcmp(head, "class_embed.bias") == 0)
         constant(p, (float)-log(99.0)); /* probability 0.01 */
-    else if (starts(head, "bbox_embed.layers.2.") || starts(head, "refpoint_embed.") ||
-             strcmp(head, "segmentation_head.bias") == 0)
+    else if (starts(head, "bbox_embed.layers.2.") || starts(head, "mask_head.layers.2.") ||
+             starts(head, "refpoint_embed.") || strcmp(head, "segmentation_head.bias") == 0)
         constant(p, 0);
     else if (starts(head, "query_feat."))
         normal(p, 1);

@@ -33,7 +33,9 @@ static void build(hm_build *b) {
     m->outputs[n].boxes = ts.boxes;
     m->output_names[n] = "enc";
     m->n_outputs = n + 1;
-    if (b->c->segmentation)
+    if (b->c->mask_grid > 0)
+        hm_build_mask_head(b, hs);
+    else if (b->c->segmentation)
         hm_build_seg_head(b, levels[0], hs, ts.hidden);
     hm_graph_scope(b->g, "%s", "");
 }

@@ -74,6 +74,8 @@ const hm_policy hm_policies[] = {
     ROW(box_loss_back, "x", "f", "losses"),
     ROW(mask_loss, "a", "f", "losses"),
     ROW(mask_loss_back, "a", "h", "losses"),
+    ROW(grid_mask_loss, "a", "f", "losses"),
+    ROW(grid_mask_loss_back, "a", "h", "losses"),
     ROW(loss_stats, "a", "f", "losses"),
     ROW(weighted_sum, "x", "f", "losses"),
     /* the update */

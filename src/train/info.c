@@ -54,7 +54,7 @@ static hm_status print_variants(FILE *to) {
         char masks[16] = "-";
         HM_TRY(hm_model_config_named(hm_model_variant(i), &c));
         HM_TRY(count_parameters(&c, &numbers, &tensors));
-        const int side = c.resolution / c.mask_downsample_ratio;
+        const int side = c.mask_grid > 0 ? c.mask_grid : c.resolution / c.mask_downsample_ratio;
         if (c.segmentation)
             snprintf(masks, sizeof masks, "%dx%d", side, side);
         fprintf(to, "%-17s %-13s %10d  %5d  %7d  %8d  %7d  %8s  %10.1f M\n", c.name,

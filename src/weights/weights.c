@@ -97,6 +97,20 @@ static bool has_decoder_layer(const hm_weights *w, int i) {
 }
 
 /* Whether the file's tensors can only be this variant's. */
+/* The tensor that only models with this kind of mask head have; NULL for detection. */
+static const char *mask_head_of(const hm_model_config *c) {
+    return c->mask_grid > 0 ? "mask_head.layers.0.weight" : c->segmentation ? "segmentation_head.bias" : NULL;
+}
+
+static bool has_mask_head(const hm_weights *w, const hm_model_config *c) {
+    static const char *const heads[] = {"segmentation_head.bias", "mask_head.layers.0.weight"};
+    const char *const own = mask_head_of(c);
+    bool same = true;
+    for (int i = 0; i < 2; i++)
+        same &= (hm_safetensors_find(w->file, heads[i]) != NULL) == (own != NULL && strcmp(own, heads[i]) == 0);
+    return same;
+}
+
 static bool looks_like(const hm_weights *w, const hm_model_config *c) {
     const hm_safetensor *const positions = hm_safetensors_find(w->file, POSITIONS);
     const hm_safetensor *const patches = hm_safetensors_find(w->file, PATCHES);
@@ -106,8 +120,7 @@ static bool looks_like(const hm_weights *w, const hm_model_config *c) {
         return false;
     return shape_is(positions, HM_SHAPE(1, 1 + grid * grid, C)) && shape_is(patches, HM_SHAPE(C, 3, p, p)) &&
            shape_is(queries, HM_SHAPE((int64_t)c->num_queries * c->group_detr, c->hidden_dim)) &&
-           has_decoder_layer(w, c->dec_layers - 1) && !has_decoder_layer(w, c->dec_layers) &&
-           c->segmentation == (hm_safetensors_find(w->file, "segmentation_head.bias") != NULL);
+           has_decoder_layer(w, c->dec_layers - 1) && !has_decoder_layer(w, c->dec_layers) && has_mask_head(w, c);
 }
 
 static hm_status find_variant(hm_weights *w) {

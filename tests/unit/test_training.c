@@ -148,9 +148,10 @@ static void every_precision(void **state) {
         o.grad_accum_steps = 1 + mode % 2;
         o.use_ema = mode != HM_PRECISION_FP16_TRUE && mode != HM_PRECISION_BF16;
         o.eval_precision = both;
+        o.run_test = mode == HM_PRECISION_FP16_TRUE;
         hm_train_result r;
         OK(hm_train(&o, NULL, &r));
-        assert_true(r.steps > 0 && r.test_ap >= 0);
+        assert_true(r.steps > 0 && (!o.run_test || r.test_ap >= 0));
         hm_metrics_table table;
         OK(hm_metrics_table_read(&table, in(out, "metrics.csv")));
         const size_t ap = hm_metrics_table_find(&table, "val/segm_mAP_50_95");

@@ -20,7 +20,8 @@ typedef struct hm_prediction {
     hm_tensor *spatial;     /* [B, h*w, C] channels-last mask features, or NULL */
     hm_tensor *query;       /* [B, G*Q, C] */
     hm_tensor *bias;        /* [1] */
-    int64_t mask_h, mask_w; /* of spatial */
+    hm_tensor *grid;        /* instead of spatial and query: mask logits [B, G*Q, h*w], or NULL */
+    int64_t mask_h, mask_w; /* of spatial or grid */
 } hm_prediction;
 
 typedef struct hm_cost_weights {
