@@ -1,5 +1,6 @@
-"""rfdetr_step.py MODEL BATCH STEPS: times rfdetr's training step on the batch that bench/step.c makes (same images,
-boxes and masks), fp32 on the CPU, and prints seconds and peak resident memory. Called by side_by_side."""
+"""rfdetr_step.py MODEL BATCH STEPS [PRECISION]: times rfdetr's training step on the batch that bench/step.c makes (same
+images, boxes and masks) on the CPU, in fp32 or under autocast (bf16, fp16), and prints seconds and peak resident memory.
+Called by side_by_side."""
 import resource
 import sys
 import time
@@ -54,6 +55,8 @@ def make_batch(batch, size):
 
 def main():
     name, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    precision = sys.argv[4] if len(sys.argv) > 4 else "fp32"
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     torch.manual_seed(0)
     mc = getattr(config, NAMES[name])(pretrain_weights=None, device="cpu")
     train_config = config.SegmentationTrainConfig if mc.segmentation_head else config.TrainConfig
@@ -67,15 +70,16 @@ def main():
     seconds = []
     for _ in range(steps + 1):
         start = time.perf_counter()
-        losses = criterion(model(samples, targets), targets)
-        total = sum(losses[k] * criterion.weight_dict[k] for k in losses if k in criterion.weight_dict)
+        with torch.autocast("cpu", dtype=half, enabled=half is not None):
+            losses = criterion(model(samples, targets), targets)
+            total = sum(losses[k] * criterion.weight_dict[k] for k in losses if k in criterion.weight_dict)
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
         optimizer.step()
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name} batch {batch}: {min(seconds[1:]):.3f} s a step (best); loss {float(total):.3f}; "
+    print(f"{name} batch {batch} {precision}: {min(seconds[1:]):.3f} s a step (best); loss {float(total):.3f}; "
           f"peak resident {peak:.1f} MiB")
 
 
