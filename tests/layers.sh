@@ -39,7 +39,7 @@ while IFS=: read -r file line text; do
     elif [[ " $folder ${sees[$folder]} " != *" ${target%%/*} "* ]]; then
         echo "$file:$line: src/$folder must not see $target"
     fi
-done < <(grep -rnE '^#include "' src cli --include='*.c' --include='*.h' | grep -vE '^src/ops/[a-z0-9_]+/test\.c:') >>"$faults"
+done < <(grep -rnE '^#include "' src cli --include='*.c' --include='*.h' --include='*.cu' --include='*.cuh' | grep -vE '^src/ops/[a-z0-9_]+/test\.c:') >>"$faults"
 
 # Test cases see the harness and their own op. The harness lies outside src/.
 grep -rnE '^#include "' src/ops/*/test.c | grep -vE '"(opcheck/|ops/|graph/|base/)' |
@@ -47,7 +47,7 @@ grep -rnE '^#include "' src/ops/*/test.c | grep -vE '"(opcheck/|ops/|graph/|base
 # Kernels get what they need from the node: they build nothing.
 grep -rnE '^#include "(model|loss|train|data|eval|optim|io)/' src/ops >>"$faults" || true
 # Names of files are unique, but for those that every op has.
-find src cli -name '*.[ch]' | sed 's|.*/||' | grep -vxE 'cpu\.c|ref\.c|test\.c' | sort | uniq -d |
+find src cli -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sed 's|.*/||' | grep -vxE 'cpu\.c|ref\.c|test\.c|cuda\.cu' | sort | uniq -d |
     sed 's/$/: the name of more than one file/' >>"$faults"
 # The public header needs nothing but C.
 grep -nE '^ *#include "' include/halfmask.h | sed 's|^|include/halfmask.h:|' >>"$faults" || true

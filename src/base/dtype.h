@@ -9,41 +9,43 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/inline.h"
+
 typedef enum hm_dtype { HM_F32, HM_F16, HM_BF16, HM_I32, HM_U8 } hm_dtype;
 
-static inline bool hm_dtype_is_half(hm_dtype d) {
+HM_INLINE bool hm_dtype_is_half(hm_dtype d) {
     return d == HM_F16 || d == HM_BF16;
 }
 
-static inline bool hm_dtype_is_float(hm_dtype d) {
+HM_INLINE bool hm_dtype_is_float(hm_dtype d) {
     return d == HM_F32 || hm_dtype_is_half(d);
 }
 
 /* Largest finite number of a floating-point type. */
-static inline double hm_dtype_max(hm_dtype d) {
+HM_INLINE double hm_dtype_max(hm_dtype d) {
     return d == HM_F16 ? 65504.0 : d == HM_BF16 ? 0x1.FEp127 : 0x1.FFFFFEp127;
 }
 
 /* Smallest normal number. */
-static inline double hm_dtype_min_normal(hm_dtype d) {
+HM_INLINE double hm_dtype_min_normal(hm_dtype d) {
     return d == HM_F16 ? 0x1p-14 : 0x1p-126;
 }
 
-static inline float hm_bf16_to_f32(uint16_t h) {
+HM_INLINE float hm_bf16_to_f32(uint16_t h) {
     const uint32_t u = (uint32_t)h << 16;
     float x;
     memcpy(&x, &u, sizeof x);
     return x;
 }
 
-static inline uint16_t hm_f32_to_bf16(float x) {
+HM_INLINE uint16_t hm_f32_to_bf16(float x) {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
     const uint32_t rounded = (u + 0x7FFFu + (u >> 16 & 1u)) >> 16, quiet = u >> 16 | 0x40u;
     return (uint16_t)((u & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded);
 }
 
-static inline float hm_f16_to_f32(uint16_t h) {
+HM_INLINE float hm_f16_to_f32(uint16_t h) {
     const uint32_t sign = (uint32_t)(h & 0x8000u) << 16, body = h & 0x7FFFu;
     float x;
     if (body < 0x0400u) { /* zero and subnormals: multiples of 2^-24 */
@@ -55,7 +57,7 @@ static inline float hm_f16_to_f32(uint16_t h) {
     return x;
 }
 
-static inline uint16_t hm_f32_to_f16(float x) {
+HM_INLINE uint16_t hm_f32_to_f16(float x) {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
     const uint32_t sign = u >> 16 & 0x8000u, body = u & 0x7FFFFFFFu;
@@ -74,13 +76,13 @@ static inline uint16_t hm_f32_to_f16(float x) {
 }
 
 /* Element i of an array of a floating-point type. */
-static inline float hm_float_at(hm_dtype d, const void *p, size_t i) {
+HM_INLINE float hm_float_at(hm_dtype d, const void *p, size_t i) {
     return d == HM_F16    ? hm_f16_to_f32(((const uint16_t *)p)[i])
            : d == HM_BF16 ? hm_bf16_to_f32(((const uint16_t *)p)[i])
                           : ((const float *)p)[i];
 }
 
-static inline void hm_float_put(hm_dtype d, void *p, size_t i, float x) {
+HM_INLINE void hm_float_put(hm_dtype d, void *p, size_t i, float x) {
     if (d == HM_F32)
         ((float *)p)[i] = x;
     else

@@ -6,9 +6,11 @@
 
 #include <stdint.h>
 
+#include "base/inline.h"
+
 #define HM_RNG_GOLD 0x9E3779B97F4A7C15ull
 
-static inline uint64_t hm_rng_hash(const char *name) {
+HM_INLINE uint64_t hm_rng_hash(const char *name) {
     uint64_t h = 0xCBF29CE484222325ull;
     for (const char *p = name; *p; p++)
         h = (h ^ (uint64_t)(unsigned char)*p) * 0x100000001B3ull;
@@ -16,12 +18,12 @@ static inline uint64_t hm_rng_hash(const char *name) {
 }
 
 /* Key of the stream `name` under `seed`. */
-static inline uint64_t hm_rng_key(uint64_t seed, const char *name) {
+HM_INLINE uint64_t hm_rng_key(uint64_t seed, const char *name) {
     return hm_rng_hash(name) ^ (seed * HM_RNG_GOLD);
 }
 
 /* Draw i (0-based) of a stream: 64 uniform bits. */
-static inline uint64_t hm_rng_bits(uint64_t key, uint64_t i) {
+HM_INLINE uint64_t hm_rng_bits(uint64_t key, uint64_t i) {
     uint64_t z = key + (i + 1) * HM_RNG_GOLD;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
@@ -29,7 +31,7 @@ static inline uint64_t hm_rng_bits(uint64_t key, uint64_t i) {
 }
 
 /* Draw i as a float in [0,1), a multiple of 2^-24. */
-static inline float hm_rng_uniform(uint64_t key, uint64_t i) {
+HM_INLINE float hm_rng_uniform(uint64_t key, uint64_t i) {
     return (float)(hm_rng_bits(key, i) >> 40) * 0x1p-24f;
 }
 

@@ -5,6 +5,10 @@
 
 #include "halfmask.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Sets the calling thread's message and returns `code`, so that `return hm_fail(…)` reads well. */
 hm_status hm_fail(hm_status code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -31,4 +35,7 @@ void hm_error_clear(void);
             goto label;                                                                                                \
     } while (0)
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -1,5 +1,6 @@
-/* exec.c: one arena, nodes in order. Reference runs hold every float tensor as double. */
-#include "graph/exec.h"
+/* exec.c: one arena, nodes in order. Reference runs hold every float tensor as double; runs on the GPU continue in
+ * exec_cuda.c. */
+#include "graph/exec_inner.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,32 +13,11 @@
 #include "base/mem.h"
 #include "device/cpu/convert.h"
 
-#define GUARD_BYTES 64
-#define GUARD       0xA5
-
-struct hm_exec {
-    hm_graph *g;
-    hm_exec_options opt;
-    hm_plan plan;
-    unsigned char *arena;
-    double **params; /* reference: copies of parameters and states, by tensor id */
-    void **data;     /* by tensor id */
-    void **slots;    /* by node id */
-    hm_call *calls;  /* by node id */
-    void **pointers; /* memory behind calls' in and out */
-    bool *staged;    /* by node id: the kernel gets fp32 copies */
-    double *seconds; /* by node id */
-    hm_run run;
-    hm_exec_hook hook;
-    void *hook_user;
-    size_t used;
-};
-
 hm_exec_options hm_exec_defaults(void) {
     return (hm_exec_options){.isa = hm_isa_best(), .threads = omp_get_max_threads()};
 }
 
-static size_t live_bytes(const hm_exec *e, const hm_tensor *t) {
+size_t hm_exec_bytes(const hm_exec *e, const hm_tensor *t) {
     return (size_t)hm_count(t) *
            (e->opt.reference && hm_dtype_is_float(t->dtype) ? sizeof(double) : hm_dtype_size(t->dtype));
 }
@@ -54,7 +34,7 @@ static hm_status bind_stored(hm_exec *e, hm_store *store, const hm_tensor *t) {
     void *const p = store != NULL ? hm_store_data(store, t->name, &shape, &dtype) : NULL;
     if (p == NULL || !hm_shape_equal(shape, t->shape) || dtype != t->dtype)
         HM_FAIL(HM_ERR_INTERNAL, "the store has no tensor %s of the graph's shape and type", t->name);
-    e->data[t->id] = p;
+    e->data[t->id] = e->gpu != NULL ? hm_store_device_data(store, t->name) : p;
     if (e->opt.reference) {
         const size_t n = (size_t)hm_count(t);
         HM_TRY(hm_alloc(&e->params[t->id], n ? n : 1, sizeof(double)));
@@ -74,7 +54,7 @@ static hm_status bind(hm_exec *e, hm_store *store) {
             continue;
         }
         e->data[i] = e->arena + e->plan.offset[i];
-        const size_t end = e->plan.offset[i] + live_bytes(e, t);
+        const size_t end = e->plan.offset[i] + hm_exec_bytes(e, t);
         e->used = end > e->used ? end : e->used;
     }
     return HM_OK;
@@ -92,8 +72,8 @@ static void *stage(const hm_exec *e, const hm_tensor *t, unsigned char **copies)
 static void point(hm_exec *e, hm_call *c, void **at) {
     const hm_node *const n = c->node;
     const size_t own = n->op->workspace != NULL ? n->op->workspace(n, e->opt.threads) : 0;
+    const bool staged = e->staged[n->id];
     unsigned char *copies = (unsigned char *)c->work + hm_align_up(own);
-    const bool staged = !e->opt.reference && hm_node_staged(n);
     for (int i = 0; i < n->n_in + n->n_out; i++) {
         const hm_tensor *const t = i < n->n_in ? n->in[i] : n->out[i - n->n_in];
         at[i] = staged ? stage(e, t, &copies) : t != NULL ? e->data[t->id] : NULL;
@@ -116,7 +96,8 @@ static hm_status make_calls(hm_exec *e) {
             c->work = e->arena + e->plan.work_offset[k];
             e->used = e->plan.work_offset[k] + bytes > e->used ? e->plan.work_offset[k] + bytes : e->used;
         }
-        e->staged[k] = !e->opt.reference && hm_node_staged(node);
+        e->staged[k] = !e->opt.reference && e->gpu == NULL && hm_node_staged(node);
+        e->updates |= node->op->updates;
         point(e, c, at);
         at += node->n_in + node->n_out;
     }
@@ -125,6 +106,8 @@ static hm_status make_calls(hm_exec *e) {
 
 /* Pages are mapped, not touched: memory that no run uses costs nothing. */
 static hm_status map_arena(hm_exec *e) {
+    if (e->opt.device == HM_DEVICE_CUDA)
+        return hm_exec_gpu_open(e);
     const size_t bytes = e->plan.bytes ? e->plan.bytes : 1;
     void *const p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
@@ -142,6 +125,7 @@ hm_status hm_exec_create(hm_exec **out, hm_graph *g, hm_store *store, const hm_e
     HM_TRY(hm_graph_status(g));
     HM_TRY(hm_alloc(&e, 1, sizeof *e));
     e->g = g;
+    e->store = store;
     e->opt = *opt;
     HM_TRY_TO(st, fail, hm_plan_make(&e->plan, g, opt));
     HM_TRY_TO(st, fail, hm_alloc(&e->data, g->n_tensors, sizeof(void *)));
@@ -153,6 +137,8 @@ hm_status hm_exec_create(hm_exec **out, hm_graph *g, hm_store *store, const hm_e
     HM_TRY_TO(st, fail, map_arena(e));
     HM_TRY_TO(st, fail, bind(e, store));
     HM_TRY_TO(st, fail, make_calls(e));
+    if (e->gpu != NULL)
+        HM_TRY_TO(st, fail, hm_exec_gpu_ready(e));
     *out = e;
     return HM_OK;
 fail:
@@ -168,7 +154,9 @@ void hm_exec_free(hm_exec *e) {
             e->g->nodes[k]->op->release(e->slots[k]);
     for (size_t i = 0; e->params != NULL && i < e->g->n_tensors; i++)
         free(e->params[i]);
-    if (e->arena != NULL)
+    if (e->gpu != NULL)
+        hm_exec_gpu_close(e);
+    else if (e->arena != NULL)
         munmap(e->arena, e->plan.bytes ? e->plan.bytes : 1);
     hm_plan_free(&e->plan);
     free(e->data);
@@ -178,6 +166,9 @@ void hm_exec_free(hm_exec *e) {
     free(e->pointers);
     free(e->staged);
     free(e->seconds);
+    free(e->watch.list);
+    free(e->watch.at);
+    free(e->watch.slots);
     free(e);
 }
 
@@ -185,54 +176,59 @@ void *hm_exec_data(hm_exec *e, const hm_tensor *t) {
     return e->data[t->id];
 }
 
+hm_status hm_exec_write(hm_exec *e, const hm_tensor *t, const void *numbers) {
+    if (e->gpu != NULL)
+        return hm_exec_gpu_write(e, t, numbers);
+    memcpy(e->data[t->id], numbers, hm_exec_bytes(e, t));
+    return HM_OK;
+}
+
+hm_status hm_exec_read(hm_exec *e, const hm_tensor *t, void *numbers) {
+    if (e->gpu != NULL)
+        return hm_exec_gpu_read(e, t, numbers);
+    memcpy(numbers, e->data[t->id], hm_exec_bytes(e, t));
+    return HM_OK;
+}
+
+/* ---- watched tensors */
+
+hm_status hm_exec_watch(hm_exec *e, const hm_tensor *const *list, int n) {
+    hm_watch *const w = &e->watch;
+    HM_TRY(hm_alloc(&w->list, (size_t)n + 1, sizeof *w->list));
+    HM_TRY(hm_alloc(&w->at, (size_t)n + 1, sizeof *w->at));
+    for (int i = 0; i < n; i++) {
+        w->list[i] = list[i];
+        w->at[i + 1] = w->at[i] + (int)hm_count(list[i]);
+    }
+    w->n = n;
+    if (e->gpu != NULL)
+        return hm_exec_gpu_watch(e);
+    return hm_alloc(&w->slots, HM_WATCH_RUNS * (size_t)w->at[n] + 1, sizeof *w->slots);
+}
+
+static void note_watched(hm_exec *e) {
+    const hm_watch *const w = &e->watch;
+    float *const slot = w->slots + e->runs % HM_WATCH_RUNS * (w->n > 0 ? w->at[w->n] : 0);
+    for (int i = 0; i < w->n; i++)
+        memcpy(slot + w->at[i], e->data[w->list[i]->id], (size_t)(w->at[i + 1] - w->at[i]) * sizeof(float));
+}
+
+hm_status hm_exec_watched(hm_exec *e, int ago, int which, float *numbers) {
+    const hm_watch *const w = &e->watch;
+    const int64_t run = e->runs - 1 - ago;
+    if (ago < 0 || ago >= HM_WATCH_RUNS || run < 0 || which < 0 || which >= w->n)
+        HM_FAIL(HM_ERR_INTERNAL, "run %lld is not remembered", (long long)run);
+    if (e->gpu != NULL)
+        HM_TRY(hm_exec_gpu_watched(e, run));
+    memcpy(numbers, w->slots + run % HM_WATCH_RUNS * w->at[w->n] + w->at[which],
+           (size_t)(w->at[which + 1] - w->at[which]) * sizeof(float));
+    return HM_OK;
+}
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Everything that the run is to write becomes NaN, with guard bytes behind it. */
-static void poison(hm_exec *e) {
-    for (size_t i = 0; i < e->g->n_tensors; i++) {
-        const hm_tensor *const t = e->g->tensors[i];
-        if (t->storage != HM_TEMP && t->storage != HM_INPUT)
-            continue;
-        const size_t bytes = live_bytes(e, t);
-        unsigned char *const p = e->data[i];
-        if (t->storage == HM_TEMP && t->base == NULL)
-            memset(p, 0xFF, bytes);
-        if (t->base == NULL)
-            memset(p + bytes, GUARD, GUARD_BYTES);
-    }
-    for (size_t k = 0; k < e->g->n_nodes; k++)
-        if (e->calls[k].work != NULL) {
-            const size_t bytes = hm_node_work(e->g->nodes[k], &e->opt);
-            memset(e->calls[k].work, 0xFF, bytes);
-            memset((unsigned char *)e->calls[k].work + bytes, GUARD, GUARD_BYTES);
-        }
-}
-
-static bool guard_intact(const unsigned char *p) {
-    for (int j = 0; j < GUARD_BYTES; j++)
-        if (p[j] != GUARD)
-            return false;
-    return true;
-}
-
-hm_status hm_exec_check_guards(const hm_exec *e) {
-    for (size_t i = 0; i < e->g->n_tensors; i++) {
-        const hm_tensor *const t = e->g->tensors[i];
-        if ((t->storage == HM_TEMP || t->storage == HM_INPUT) && t->base == NULL &&
-            !guard_intact((unsigned char *)e->data[i] + live_bytes(e, t)))
-            HM_FAIL(HM_ERR_INTERNAL, "something wrote behind the end of %s", t->name);
-    }
-    for (size_t k = 0; k < e->g->n_nodes; k++) {
-        const hm_node *const n = e->g->nodes[k];
-        const size_t bytes = e->calls[k].work != NULL ? hm_node_work(n, &e->opt) : 0;
-        if (bytes && !guard_intact((unsigned char *)e->calls[k].work + bytes))
-            HM_FAIL(HM_ERR_INTERNAL, "%s wrote behind the end of its workspace", n->op->name);
-    }
-    return HM_OK;
 }
 
 /* Half inputs into their fp32 copies. */
@@ -273,13 +269,28 @@ static hm_status run_node(hm_exec *e, size_t k) {
     return st == HM_OK ? HM_OK : hm_fail_in(st, "%s in \"%s\"", op->name, e->g->nodes[k]->scope);
 }
 
-hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step) {
-    e->run = (hm_run){.seed = seed, .step = step, .threads = e->opt.threads};
+static void start_run(hm_exec *e, uint64_t seed, int64_t step) {
+    e->run = (hm_run){.seed = seed,
+                      .step = step,
+                      .threads = e->opt.threads,
+                      .deterministic = e->opt.deterministic,
+                      .tf32 = e->opt.tf32};
+}
+
+static hm_status run_all(hm_exec *e) {
     if (e->opt.guard)
-        poison(e);
+        hm_exec_poison(e, e->arena);
     for (size_t k = 0; k < e->g->n_nodes; k++)
         HM_TRY(run_node(e, k));
-    return e->opt.guard ? hm_exec_check_guards(e) : HM_OK;
+    note_watched(e);
+    return e->opt.guard ? hm_exec_find_damage(e, e->arena) : HM_OK;
+}
+
+hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step) {
+    start_run(e, seed, step);
+    const hm_status st = e->gpu != NULL ? hm_exec_gpu_run(e) : run_all(e);
+    e->runs++;
+    return st;
 }
 
 void hm_exec_set_hook(hm_exec *e, hm_exec_hook hook, void *user) {
@@ -293,7 +304,9 @@ const float *hm_exec_unrounded(const hm_exec *e, const hm_node *n, int o) {
 
 hm_status hm_exec_rehearse(hm_exec *e, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
                            void *user) {
-    e->run = (hm_run){.seed = seed, .step = step, .threads = e->opt.threads};
+    start_run(e, seed, step);
+    if (e->gpu != NULL)
+        return hm_exec_gpu_rehearse(e, stop, user);
     for (size_t k = 0; k < e->g->n_nodes; k++) {
         const hm_node *const n = e->g->nodes[k];
         if (n->op->updates)

@@ -5,7 +5,9 @@
 #include "graph/op.h"
 
 /* Named tensors that outlive graphs: parameters, moments, averages; fp32, or half where a graph stores parameters in
- * half. Graphs that name the same parameter share it. */
+ * half. Graphs that name the same parameter share it. Once a graph on the GPU uses a store, its numbers lie there too:
+ * the functions below that hand out numbers fetch them first when a run has changed them, and the next run sends them
+ * back. So pointers are good until the next run, and asking costs a copy of everything. */
 typedef struct hm_store hm_store;
 
 hm_status hm_store_create(hm_store **out);
@@ -22,6 +24,9 @@ void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dty
  * same. */
 hm_status hm_store_copy(hm_store *to, const hm_store *from);
 size_t hm_store_bytes(const hm_store *s);
+/* For the executor: numbers on the GPU brought up to date, about to be changed there if `updates`; where one lies. */
+hm_status hm_store_use(hm_store *s, hm_cuda *d, bool updates);
+void *hm_store_device_data(const hm_store *s, const char *name);
 
 /* Where every tensor lives: offsets in one arena. Lifetimes come from the order of the nodes. */
 typedef struct hm_plan {
@@ -36,6 +41,8 @@ typedef struct hm_exec_options {
     bool reference; /* run reference kernels in double precision */
     bool guard;     /* no reuse; guard bytes behind every buffer, results poisoned with NaN before each run (tests) */
     bool profile;   /* time every node */
+    hm_device device;
+    bool deterministic, tf32; /* cuda: see hm_run */
     hm_isa isa;
     int threads;
 } hm_exec_options;
@@ -60,8 +67,20 @@ typedef struct hm_exec hm_exec;
 hm_status hm_exec_create(hm_exec **out, hm_graph *g, hm_store *store, const hm_exec_options *opt);
 void hm_exec_free(hm_exec *e);
 
-/* Memory of an input, a kept output, a parameter. float/int32/uint8 by dtype; double where float if `reference`. */
+/* Memory of an input, a kept output, a parameter. float/int32/uint8 by dtype; double where float if `reference`. On the
+ * GPU an address there. */
 void *hm_exec_data(hm_exec *e, const hm_tensor *t);
+/* All numbers of a tensor from or to memory of the host, wherever they lie. On the GPU a write to an input is taken
+ * along with the next run without waiting; anything else waits for the device. */
+hm_status hm_exec_write(hm_exec *e, const hm_tensor *t, const void *numbers);
+hm_status hm_exec_read(hm_exec *e, const hm_tensor *t, void *numbers);
+
+/* Small fp32 tensors (losses, flags) to be noted at the end of every run; before the first. On the GPU they arrive
+ * without making it wait. */
+hm_status hm_exec_watch(hm_exec *e, const hm_tensor *const *list, int n);
+#define HM_WATCH_RUNS 4 /* runs that are remembered */
+/* The numbers of watched tensor `which` as they were after the last run but `ago`, which is waited for. */
+hm_status hm_exec_watched(hm_exec *e, int ago, int which, float *numbers);
 hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step);
 
 /* Called after every node of every run; NULL: nobody. For audits and tests, which may change what the node made. */
@@ -78,6 +97,5 @@ hm_status hm_exec_rehearse(hm_exec *e, uint64_t seed, int64_t step, bool (*stop)
 const hm_plan *hm_exec_plan(const hm_exec *e);
 size_t hm_exec_used(const hm_exec *e);                    /* highest byte of the arena that a run used */
 double hm_exec_seconds(const hm_exec *e, size_t node_id); /* summed over runs (profile) */
-hm_status hm_exec_check_guards(const hm_exec *e);         /* names the tensor behind whose end something was written */
 
 #endif

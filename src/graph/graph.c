@@ -266,7 +266,7 @@ bool hm_shape_equal(hm_shape a, hm_shape b) {
     return true;
 }
 
-const char *hm_shape_text(hm_shape s, char buf[static 96]) {
+const char *hm_shape_text(hm_shape s, char *buf) {
     int at = snprintf(buf, 96, "[");
     for (int i = 0; i < s.rank && at < 80; i++)
         at += snprintf(buf + at, 96 - (size_t)at, "%s%lld", i ? "," : "", (long long)s.dim[i]);

@@ -12,6 +12,10 @@
 #include "base/dtype.h"
 #include "base/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define HM_MAX_RANK 6
 
 typedef struct hm_shape {
@@ -116,11 +120,11 @@ hm_shape hm_shape_of(int rank, const int64_t *dim);
 #define HM_SHAPE(...)                                                                                                  \
     hm_shape_of((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__})
 static inline hm_shape hm_scalar_shape(void) {
-    return (hm_shape){.rank = 0};
+    return (hm_shape){.rank = 0, .dim = {0}};
 }
 int64_t hm_shape_count(hm_shape s); /* number of elements; 1 for a scalar */
 bool hm_shape_equal(hm_shape a, hm_shape b);
-const char *hm_shape_text(hm_shape s, char buf[static 96]);
+const char *hm_shape_text(hm_shape s, char *buf); /* buf[96] */
 size_t hm_dtype_size(hm_dtype d);
 const char *hm_dtype_name(hm_dtype d);
 
@@ -139,4 +143,7 @@ static inline int64_t hm_rows(const hm_tensor *t, int tail) {
     return n;
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

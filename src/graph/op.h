@@ -6,28 +6,38 @@
 #define HM_GRAPH_OP_H
 
 #include "device/cpu/isa.h"
+#include "device/cuda/cuda.h"
 #include "graph/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* What a run knows besides its tensors. */
 typedef struct hm_run {
     uint64_t seed;
-    int64_t step; /* draws are named "rand.<step>.<k>" (base/rng.h) */
-    int threads;  /* OpenMP threads */
+    int64_t step;       /* draws are named "rand.<step>.<k>" (base/rng.h) */
+    int threads;        /* OpenMP threads (cpu) */
+    bool deterministic; /* cuda: the same bits in every run, so no sums by atomic additions of floats */
+    bool tf32;          /* cuda: products of fp32 operands may round them to TF32 */
 } hm_run;
 
 typedef struct hm_call {
     const hm_node *node;
     void *const *in;  /* [n_in], NULL = absent */
     void *const *out; /* [n_out] */
-    void *work;       /* op->workspace bytes, 64-byte aligned, contents undefined (cpu only; ref has none) */
-    void **slot;      /* kept between runs of this node (library primitives); freed with op->release */
+    void *work;       /* op->workspace or cuda_workspace bytes, 64-byte aligned, contents undefined (ref has none) */
+    void **slot;      /* kept between runs of this node (library primitives); freed with op->release (cpu only) */
     const hm_run *run;
+    hm_cuda *cuda;            /* cuda: the device; in, out and work are addresses there */
+    const hm_cuda_draw *draw; /* cuda: seed and step, on the device: a captured kernel must read them there */
 } hm_call;
 
 /* Cpu kernels compute in fp32. Tensors stored in half reach them as fp32 copies, which the executor makes and rounds
- * back, unless the op says that its kernels take the node's dtypes as they are (`native`). Reference kernels are the
- * definition: the same computation in plain loops, where every floating-point tensor is stored as double; I32 and U8
- * are as they are. */
+ * back, unless the op says that its kernels take the node's dtypes as they are (`native`). Cuda kernels always take
+ * them as they are; they only enqueue (no waiting, no allocation), so that a run can be captured, and read no numbers
+ * of tensors on the host. Reference kernels are the definition: the same computation in plain loops, where every
+ * floating-point tensor is stored as double; I32 and U8 are as they are. */
 typedef hm_status (*hm_kernel)(const hm_call *c);
 
 struct hm_op {
@@ -44,7 +54,9 @@ struct hm_op {
     bool (*native)(const hm_node *n);                   /* kernels take this node's half tensors as they are */
     size_t (*workspace)(const hm_node *n, int threads); /* bytes, or NULL for none */
     void (*release)(void *slot);
-    bool view;     /* output 0 is input 0 under another shape: no kernel, no memory */
+    hm_kernel cuda;                             /* HM_CUDA_KERNEL(name); NULL: none */
+    size_t (*cuda_workspace)(const hm_node *n); /* bytes, or NULL for none */
+    bool view;                                  /* output 0 is input 0 under another shape: no kernel, no memory */
     bool in_place; /* output 0 may overwrite input 0 (same count and dtype): the kernel reads before it writes */
     bool updates;  /* output o is stored in input o (parameters, moments) */
 };
@@ -71,6 +83,14 @@ static inline bool hm_wants_grad(const hm_node *n, int i) {
     hm_status name##_cpu_avx512(const hm_call *c)
 #define HM_CPU_KERNELS(name)                                                                                           \
     { name##_cpu_scalar, name##_cpu_avx2, name##_cpu_avx512 }
+
+/* The same for a kernel of cuda.cu; builds without CUDA have none. */
+#define HM_CUDA_DECLARE(name) hm_status name##_cuda(const hm_call *c)
+#if HM_HAVE_CUDA
+#define HM_CUDA_KERNEL(name) name##_cuda
+#else
+#define HM_CUDA_KERNEL(name) NULL
+#endif
 
 /* In cpu.c: `hm_status HM_CPU(layer_norm)(const hm_call *c)` gets this build's suffix. */
 #define HM_CPU_PASTE_(name, isa) name##_cpu_##isa
@@ -114,4 +134,7 @@ typedef struct hm_exact_layers {
 extern const hm_exact_layers hm_exact[];
 extern const size_t hm_exact_count;
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -34,6 +34,8 @@ static size_t copy_bytes(const hm_tensor *t) {
 }
 
 size_t hm_node_work(const hm_node *n, const hm_exec_options *opt) {
+    if (opt->device == HM_DEVICE_CUDA)
+        return n->op->cuda_workspace != NULL ? n->op->cuda_workspace(n) : 0;
     size_t bytes = n->op->workspace != NULL ? n->op->workspace(n, opt->threads) : 0;
     if (!hm_node_staged(n))
         return bytes;

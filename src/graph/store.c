@@ -12,12 +12,16 @@ typedef struct entry {
     hm_storage kind;
     hm_dtype dtype;
     void *data;
+    void *device; /* on the GPU; NULL: not yet */
 } entry;
 
 struct hm_store {
     entry *entries;
     size_t n, cap;
     size_t bytes;
+    hm_cuda *cuda;     /* once a graph there uses it */
+    bool device_newer; /* than `data`: a run has changed it */
+    bool host_newer;   /* someone was given `data` */
 };
 
 hm_status hm_store_create(hm_store **out) {
@@ -30,9 +34,40 @@ void hm_store_free(hm_store *s) {
     for (size_t i = 0; i < s->n; i++) {
         free(s->entries[i].name);
         free(s->entries[i].data);
+        hm_cuda_free(s->entries[i].device);
     }
     free(s->entries);
     free(s);
+}
+
+static size_t bytes_of(const entry *e) {
+    return (size_t)hm_shape_count(e->shape) * hm_dtype_size(e->dtype);
+}
+
+/* Before anyone on the host sees numbers. Which copy is the newer one is no part of what a const store holds. */
+static hm_status fetch(const hm_store *s) {
+    hm_store *const mutable_ = (hm_store *)(uintptr_t)s;
+    for (size_t i = 0; s->device_newer && i < s->n; i++)
+        if (s->entries[i].device != NULL)
+            HM_TRY(hm_cuda_read(s->cuda, s->entries[i].data, s->entries[i].device, bytes_of(&s->entries[i])));
+    mutable_->device_newer = false;
+    mutable_->host_newer = s->cuda != NULL;
+    return HM_OK;
+}
+
+hm_status hm_store_use(hm_store *s, hm_cuda *d, bool updates) {
+    s->cuda = d;
+    for (size_t i = 0; i < s->n; i++) {
+        entry *const e = &s->entries[i];
+        const bool fresh = e->device == NULL;
+        if (fresh)
+            HM_TRY(hm_cuda_alloc(d, &e->device, bytes_of(e)));
+        if (fresh || s->host_newer)
+            HM_TRY(hm_cuda_write(d, e->device, e->data, bytes_of(e)));
+    }
+    s->host_newer = false;
+    s->device_newer |= updates;
+    return HM_OK;
 }
 
 static entry *find(const hm_store *s, const char *name) {
@@ -74,16 +109,21 @@ hm_status hm_store_add(hm_store *s, const hm_graph *g) {
 
 float *hm_store_find(const hm_store *s, const char *name, hm_shape *shape) {
     const entry *const e = find(s, name);
-    if (e == NULL || e->dtype != HM_F32)
+    if (e == NULL || e->dtype != HM_F32 || fetch(s) != HM_OK)
         return NULL;
     if (shape != NULL)
         *shape = e->shape;
     return e->data;
 }
 
+void *hm_store_device_data(const hm_store *s, const char *name) {
+    const entry *const e = find(s, name);
+    return e != NULL ? e->device : NULL;
+}
+
 void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dtype *dtype) {
     const entry *const e = find(s, name);
-    if (e == NULL)
+    if (e == NULL || fetch(s) != HM_OK)
         return NULL;
     *shape = e->shape;
     *dtype = e->dtype;
@@ -92,6 +132,8 @@ void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dty
 
 hm_status hm_store_copy(hm_store *to, const hm_store *from) {
     const hm_isa isa = hm_isa_best();
+    HM_TRY(fetch(from));
+    HM_TRY(fetch(to));
     for (size_t i = 0; i < to->n; i++) {
         const entry *const d = &to->entries[i], *const x = find(from, d->name);
         if (x == NULL)
@@ -112,7 +154,7 @@ float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *sha
     *name = e->name;
     *shape = e->shape;
     *kind = e->kind;
-    return e->dtype == HM_F32 ? e->data : NULL;
+    return e->dtype == HM_F32 && fetch(s) == HM_OK ? e->data : NULL;
 }
 
 size_t hm_store_bytes(const hm_store *s) {

@@ -2,7 +2,10 @@
 #include "graph/trace.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 #define PIECE 16384 /* numbers looked at by one thread at a time */
 
@@ -45,7 +48,14 @@ static hm_magnitudes look_at_all(hm_dtype type, const void *data, int64_t count)
 }
 
 hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t) {
-    return look_at_all(t->dtype, hm_exec_data(e, t), hm_count(t));
+    hm_magnitudes m = {0};
+    void *numbers;
+    if (hm_alloc(&numbers, (size_t)hm_count(t) + 1, hm_dtype_size(t->dtype)) != HM_OK)
+        return m;
+    if (hm_exec_read(e, t, numbers) == HM_OK)
+        m = look_at_all(t->dtype, numbers, hm_count(t));
+    free(numbers);
+    return m;
 }
 
 hm_magnitudes hm_magnitudes_made(hm_exec *e, const hm_node *n, int o) {

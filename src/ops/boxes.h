@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "base/inline.h"
+
 #ifndef HM_REAL
 #define HM_REAL float
 #endif
@@ -22,21 +24,21 @@ typedef struct hm_span {
     HM_REAL hull;    /* of the smallest span around both */
 } hm_span;
 
-static inline HM_REAL hm_box_max(HM_REAL a, HM_REAL b) {
+HM_INLINE HM_REAL hm_box_max(HM_REAL a, HM_REAL b) {
     return a > b || a != a ? a : b;
 }
 
-static inline HM_REAL hm_box_min(HM_REAL a, HM_REAL b) {
+HM_INLINE HM_REAL hm_box_min(HM_REAL a, HM_REAL b) {
     return a < b || a != a ? a : b;
 }
 
 /* max(x, low); NaN stays */
-static inline HM_REAL hm_box_floor(HM_REAL x, HM_REAL low) {
+HM_INLINE HM_REAL hm_box_floor(HM_REAL x, HM_REAL low) {
     return x < low ? low : x;
 }
 
 /* From centre and size along one axis. */
-static inline hm_span hm_span_make(HM_REAL a_centre, HM_REAL a_size, HM_REAL b_centre, HM_REAL b_size) {
+HM_INLINE hm_span hm_span_make(HM_REAL a_centre, HM_REAL a_size, HM_REAL b_centre, HM_REAL b_size) {
     const HM_REAL a_half = (HM_REAL)0.5 * hm_box_floor(a_size, 0), b_half = (HM_REAL)0.5 * hm_box_floor(b_size, 0);
     hm_span s = {.a0 = a_centre - a_half, .a1 = a_centre + a_half, .b0 = b_centre - b_half, .b1 = b_centre + b_half};
     s.overlap = hm_box_min(s.a1, s.b1) - hm_box_max(s.a0, s.b0);
@@ -50,7 +52,7 @@ typedef struct hm_areas {
     HM_REAL inter, whole, hull; /* intersection, union, enclosing box */
 } hm_areas;
 
-static inline hm_areas hm_areas_make(const HM_REAL *a, const HM_REAL *b) {
+HM_INLINE hm_areas hm_areas_make(const HM_REAL *a, const HM_REAL *b) {
     hm_areas r = {.x = hm_span_make(a[0], a[2], b[0], b[2]), .y = hm_span_make(a[1], a[3], b[1], b[3])};
     const HM_REAL area_a = (r.x.a1 - r.x.a0) * (r.y.a1 - r.y.a0), area_b = (r.x.b1 - r.x.b0) * (r.y.b1 - r.y.b0);
     r.inter = hm_box_floor(r.x.overlap, 0) * hm_box_floor(r.y.overlap, 0);
@@ -59,24 +61,24 @@ static inline hm_areas hm_areas_make(const HM_REAL *a, const HM_REAL *b) {
     return r;
 }
 
-static inline HM_REAL hm_box_iou(const HM_REAL *a, const HM_REAL *b) {
+HM_INLINE HM_REAL hm_box_iou(const HM_REAL *a, const HM_REAL *b) {
     const hm_areas r = hm_areas_make(a, b);
     return r.inter / hm_box_floor(r.whole, HM_BOX_EPS);
 }
 
-static inline HM_REAL hm_box_giou(const HM_REAL *a, const HM_REAL *b) {
+HM_INLINE HM_REAL hm_box_giou(const HM_REAL *a, const HM_REAL *b) {
     const hm_areas r = hm_areas_make(a, b);
     return r.inter / hm_box_floor(r.whole, HM_BOX_EPS) - (r.hull - r.whole) / hm_box_floor(r.hull, HM_BOX_EPS);
 }
 
 /* Share of the gradient that the first of two compared numbers gets: all, half, none. */
-static inline HM_REAL hm_box_share(HM_REAL winner, HM_REAL loser) {
+HM_INLINE HM_REAL hm_box_share(HM_REAL winner, HM_REAL loser) {
     return winner > loser ? 1 : winner == loser ? (HM_REAL)0.5 : 0;
 }
 
 /* Gradient along one axis: d_overlap and d_hull are those of the clamped lengths, d_size that of a1 - a0. */
-static inline void hm_span_grad(hm_span s, HM_REAL size, HM_REAL d_overlap, HM_REAL d_hull, HM_REAL d_size,
-                                HM_REAL *d_centre, HM_REAL *d_full) {
+HM_INLINE void hm_span_grad(hm_span s, HM_REAL size, HM_REAL d_overlap, HM_REAL d_hull, HM_REAL d_size,
+                            HM_REAL *d_centre, HM_REAL *d_full) {
     const HM_REAL in = s.overlap >= 0 ? d_overlap : 0, out = s.hull >= 0 ? d_hull : 0;
     const HM_REAL d0 = -in * hm_box_share(s.a0, s.b0) - out * hm_box_share(s.b0, s.a0) - d_size;
     const HM_REAL d1 = in * hm_box_share(s.b1, s.a1) + out * hm_box_share(s.a1, s.b1) + d_size;
@@ -85,7 +87,7 @@ static inline void hm_span_grad(hm_span s, HM_REAL size, HM_REAL d_overlap, HM_R
 }
 
 /* grad[4] = d giou(a, b) / d a. */
-static inline void hm_box_giou_grad(const HM_REAL *a, const HM_REAL *b, HM_REAL *grad) {
+HM_INLINE void hm_box_giou_grad(const HM_REAL *a, const HM_REAL *b, HM_REAL *grad) {
     const hm_areas r = hm_areas_make(a, b);
     const HM_REAL whole = hm_box_floor(r.whole, HM_BOX_EPS), hull = hm_box_floor(r.hull, HM_BOX_EPS);
     const HM_REAL d_whole = 1 / hull - (r.whole < HM_BOX_EPS ? 0 : r.inter / (whole * whole));

@@ -14,14 +14,14 @@
 #include "graph/op.h"
 
 /* Key of draw number `draw` of this step. */
-static inline uint64_t hm_draw_key(const hm_run *run, int draw) {
+HM_INLINE uint64_t hm_draw_key(const hm_run *run, int draw) {
     char name[48];
     snprintf(name, sizeof name, "rand.%lld.%03d", (long long)run->step, draw);
     return hm_rng_key(run->seed, name);
 }
 
 /* Points first..first+n-1 of a draw: x[n], y[n] in [0,1). */
-static inline void hm_draw_points(uint64_t key, int64_t first, int64_t n, float *restrict x, float *restrict y) {
+HM_INLINE void hm_draw_points(uint64_t key, int64_t first, int64_t n, float *HM_RESTRICT x, float *HM_RESTRICT y) {
     for (int64_t p = 0; p < n; p++) {
         x[p] = hm_rng_uniform(key, (uint64_t)(2 * (first + p)));
         y[p] = hm_rng_uniform(key, (uint64_t)(2 * (first + p) + 1));
@@ -30,14 +30,14 @@ static inline void hm_draw_points(uint64_t key, int64_t first, int64_t n, float 
 
 /* Pixel index 0..size-1 nearest to coordinate x. The product is rounded to float32 on its own (through double, where it
  * is exact), so that no fused multiply-add can move a tie. */
-static inline int64_t hm_nearest(float x, int64_t size) {
+HM_INLINE int64_t hm_nearest(float x, int64_t size) {
     const float scaled = (float)((double)x * (double)size);
     const int64_t at = (int64_t)rintf(scaled - 0.5f);
     return at < 0 ? 0 : at >= size ? size - 1 : at;
 }
 
 /* Bit of a mask (h*w bits, row-major, most significant first) at a point: 0 or 1. */
-static inline int hm_mask_at(const uint8_t *bits, int64_t h, int64_t w, float x, float y) {
+HM_INLINE int hm_mask_at(const uint8_t *bits, int64_t h, int64_t w, float x, float y) {
     const int64_t at = hm_nearest(y, h) * w + hm_nearest(x, w);
     return bits[at >> 3] >> (7 - (at & 7)) & 1;
 }
@@ -48,7 +48,7 @@ typedef struct hm_corners {
     float weight[4];
 } hm_corners;
 
-static inline hm_corners hm_corners_at(float x, float y, int64_t h, int64_t w) {
+HM_INLINE hm_corners hm_corners_at(float x, float y, int64_t h, int64_t w) {
     const float right = (float)(w - 1), bottom = (float)(h - 1);
     const float sx = x * (float)w - 0.5f, sy = y * (float)h - 0.5f;
     const float px = sx < 0 ? 0 : sx > right ? right : sx, py = sy < 0 ? 0 : sy > bottom ? bottom : sy;
@@ -60,7 +60,7 @@ static inline hm_corners hm_corners_at(float x, float y, int64_t h, int64_t w) {
 }
 
 /* The same for reference kernels, in double. */
-static inline void hm_corners_ref(double x, double y, int64_t h, int64_t w, int64_t at[4], double weight[4]) {
+HM_INLINE void hm_corners_ref(double x, double y, int64_t h, int64_t w, int64_t at[4], double weight[4]) {
     const double px = fmin(fmax(x * (double)w - 0.5, 0), (double)(w - 1));
     const double py = fmin(fmax(y * (double)h - 0.5, 0), (double)(h - 1));
     const double fx = px - floor(px), fy = py - floor(py);
@@ -72,8 +72,8 @@ static inline void hm_corners_ref(double x, double y, int64_t h, int64_t w, int6
 }
 
 /* out[n] = bilinear samples of map [h*w]. */
-static inline void hm_sample_map(const float *restrict map, int64_t h, int64_t w, const float *restrict x,
-                                 const float *restrict y, int64_t n, float *restrict out) {
+HM_INLINE void hm_sample_map(const float *HM_RESTRICT map, int64_t h, int64_t w, const float *HM_RESTRICT x,
+                             const float *HM_RESTRICT y, int64_t n, float *HM_RESTRICT out) {
     for (int64_t p = 0; p < n; p++) {
         const hm_corners c = hm_corners_at(x[p], y[p], h, w);
         out[p] = (c.weight[0] * map[c.at[0]] + c.weight[1] * map[c.at[1]]) +
@@ -82,7 +82,7 @@ static inline void hm_sample_map(const float *restrict map, int64_t h, int64_t w
 }
 
 /* k-th smallest (from 1) of key[n], found byte by byte; *ties = how many keys equal to it are among the k smallest. */
-static inline uint32_t hm_kth_key(const uint32_t *key, int64_t n, int64_t k, int64_t *ties) {
+HM_INLINE uint32_t hm_kth_key(const uint32_t *key, int64_t n, int64_t k, int64_t *ties) {
     uint32_t found = 0, mask = 0;
     for (int shift = 24; shift >= 0; shift -= 8) {
         int64_t count[256] = {0};
@@ -101,7 +101,7 @@ static inline uint32_t hm_kth_key(const uint32_t *key, int64_t n, int64_t k, int
 
 /* kept[k] = indices, rising, of the k logits nearest to 0 out of logit[n] (k <= n; ties: the lower index; NaN counts as
  * nearest, as in torch.topk, so that it reaches the loss). key[n] is scratch. */
-static inline void hm_most_uncertain(const float *logit, int64_t n, int64_t k, uint32_t *key, int32_t *kept) {
+HM_INLINE void hm_most_uncertain(const float *logit, int64_t n, int64_t k, uint32_t *key, int32_t *kept) {
     if (k <= 0)
         return;
     for (int64_t i = 0; i < n; i++) {

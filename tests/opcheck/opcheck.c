@@ -1,11 +1,15 @@
 /* opcheck.c: the harness behind every op's test.c.
  *
- *     opcheck [--op FOLDER] [--case NAME] [--isa scalar|avx2|avx512] [--list]
+ *     opcheck [--op FOLDER] [--case NAME] [--isa scalar|avx2|avx512] [--device cpu|cuda] [--list]
  *
  * Every case runs: reference in double; each instruction set against it, with guard bytes and NaN-poisoned results,
  * with one thread and with several (the results must be the same bytes); reference gradients against finite
  * differences; and all of it again with every input, output and gradient stored in bf16, then in fp16. A failing case
- * prints the line that reruns it. */
+ * prints the line that reruns it.
+ *
+ * With --device cuda the GPU's kernels take the place of the instruction sets: as they are used, and deterministic,
+ * where runs enqueued one by one, captured and replayed must give the same bytes. Without a GPU the program exits
+ * with 77. */
 #include "opcheck/opcheck.h"
 
 #include <math.h>
@@ -42,7 +46,7 @@ struct oc_state {
     hm_dtype dtype;     /* in which floats are stored at the moment */
     int passed, failed;
     bool bad; /* this case */
-    bool list;
+    bool list, cuda;
 };
 
 static void die(const char *what) {
@@ -61,7 +65,11 @@ static void fail(struct oc_state *s, const char *isa, const char *fmt, ...) {
     va_start(ap, fmt);
     printf("FAIL %s/%s (%s): ", s->folder, s->name, hm_dtype_name(s->dtype));
     vprintf(fmt, ap);
-    printf("\n     rerun: opcheck --op %s --case %s%s%s\n", s->folder, s->name, isa ? " --isa " : "", isa ? isa : "");
+    printf("\n     rerun: opcheck --op %s --case %s%s%s\n", s->folder, s->name,
+           isa == NULL ? ""
+           : s->cuda   ? " --device "
+                       : " --isa ",
+           isa != NULL ? isa : "");
     va_end(ap);
     s->bad = true;
 }
@@ -224,19 +232,18 @@ void oc_end_refused(oc *o, const char *words) {
 static void feed(struct oc_state *s, hm_exec *e, bool reference) {
     for (int i = 0; i < s->n_in; i++) {
         const oc_tensor *const x = &s->in[i];
-        void *const p = hm_exec_data(e, x->t);
         const size_t n = (size_t)hm_count(x->t);
-        if (x->ints != NULL)
-            memcpy(p, x->ints, n * sizeof(int32_t));
-        else if (x->bytes != NULL)
-            memcpy(p, x->bytes, n);
-        else
-            for (size_t k = 0; k < n; k++) {
-                if (reference)
-                    ((double *)p)[k] = x->values[k];
-                else
-                    hm_float_put(x->t->dtype, p, k, (float)x->values[k]);
-            }
+        if (x->t->storage != HM_INPUT && !reference)
+            continue; /* the store has it */
+        float *const numbers = x->values != NULL && !reference ? room(n, sizeof(float)) : NULL;
+        for (size_t k = 0; numbers != NULL && k < n; k++)
+            hm_float_put(x->t->dtype, numbers, k, (float)x->values[k]);
+        const void *const from = numbers != NULL     ? (const void *)numbers
+                                 : x->values != NULL ? (const void *)x->values
+                                 : x->ints != NULL   ? (const void *)x->ints
+                                                     : (const void *)x->bytes;
+        must(hm_exec_write(e, x->t, from), s->name);
+        free(numbers);
     }
 }
 
@@ -313,17 +320,26 @@ static void compare_floats(struct oc_state *s, const char *isa, const char *what
         fail(s, isa, "%s %d [%zu] is %.9g, expected %.9g", what, index, at, at_worst, want[at]);
 }
 
-static void compare(oc *o, hm_exec *ref, hm_exec *cpu, const char *isa) {
+/* The numbers of a tensor, wherever they lie; free(). */
+static void *numbers_of(oc *o, hm_exec *e, const hm_tensor *t) {
+    void *const p = room((size_t)hm_count(t), hm_dtype_size(t->dtype));
+    must(hm_exec_read(e, t, p), o->s->name);
+    return p;
+}
+
+static void compare(oc *o, hm_exec *ref, hm_exec *run, const char *isa) {
     hm_tensor *list[3 * MAX_TENSORS];
     const char *what[3 * MAX_TENSORS];
     const int n = gather(o, list, what);
     for (int i = 0; i < n; i++) {
         const size_t count = (size_t)hm_count(list[i]);
-        const void *const a = hm_exec_data(ref, list[i]), *const b = hm_exec_data(cpu, list[i]);
+        const void *const a = hm_exec_data(ref, list[i]);
+        void *const b = numbers_of(o, run, list[i]);
         if (hm_dtype_is_float(list[i]->dtype))
             compare_floats(o->s, isa, what[i], i, list[i]->dtype, b, a, count);
         else if (memcmp(a, b, count * hm_dtype_size(list[i]->dtype)) != 0)
             fail(o->s, isa, "%s %d (%s) differs", what[i], i, hm_dtype_name(list[i]->dtype));
+        free(b);
     }
 }
 
@@ -333,10 +349,11 @@ static uint64_t digest(oc *o, hm_exec *e) {
     const int n = gather(o, list, what);
     uint64_t h = 0xCBF29CE484222325ull;
     for (int i = 0; i < n; i++) {
-        const unsigned char *const p = hm_exec_data(e, list[i]);
+        unsigned char *const p = numbers_of(o, e, list[i]);
         const size_t bytes = (size_t)hm_count(list[i]) * hm_dtype_size(list[i]->dtype);
         for (size_t k = 0; k < bytes; k++)
             h = (h ^ p[k]) * 0x100000001B3ull;
+        free(p);
     }
     return h;
 }
@@ -374,6 +391,54 @@ static void check_isa(oc *o, hm_exec *ref, hm_isa isa) {
         hm_exec_free(e);
         hm_store_free(store);
     }
+}
+
+static bool has_state(const struct oc_state *s) {
+    for (int i = 0; i < s->n_in; i++)
+        if (s->in[i].t->storage == HM_STATE)
+            return true;
+    return false;
+}
+
+/* As it is used, with guards; false when it cannot run. */
+static void check_cuda_guarded(oc *o, hm_exec *ref) {
+    hm_store *const store = fresh_store(o);
+    const hm_exec_options opt = {.guard = true, .device = HM_DEVICE_CUDA, .threads = 1};
+    hm_exec *e = NULL;
+    hm_status st = hm_exec_create(&e, o->g, store, &opt);
+    if (st == HM_OK) {
+        feed(o->s, e, false);
+        st = hm_exec_run(e, 7, 3);
+    }
+    if (st != HM_OK)
+        fail(o->s, "cuda", "%s", hm_error_message());
+    else
+        compare(o, ref, e, "cuda");
+    hm_exec_free(e);
+    hm_store_free(store);
+}
+
+/* Memory reused, bits the same however it is run. Where a run changes its own inputs only the first counts. */
+static void check_cuda_deterministic(oc *o, hm_exec *ref) {
+    hm_store *const store = fresh_store(o);
+    const hm_exec_options opt = {.deterministic = true, .device = HM_DEVICE_CUDA, .threads = 1};
+    hm_exec *const e = start(o, store, &opt);
+    uint64_t first = 0;
+    for (int run = 0; run < (has_state(o->s) ? 1 : 3) && !o->s->bad; run++) {
+        feed(o->s, e, false);
+        if (hm_exec_run(e, 7, 3) != HM_OK) {
+            fail(o->s, "cuda", "%s", hm_error_message());
+            break;
+        }
+        if (run == 0)
+            compare(o, ref, e, "cuda");
+        const uint64_t h = digest(o, e);
+        if (run > 0 && h != first)
+            fail(o->s, "cuda", "run %d gives other bits than the first", run);
+        first = h;
+    }
+    hm_exec_free(e);
+    hm_store_free(store);
 }
 
 /* <cotangents, outputs> of the reference run. */
@@ -474,13 +539,17 @@ static void check_type(oc *o, bool differences) {
     feed(s, ref, true);
     if (hm_exec_run(ref, 7, 3) != HM_OK)
         fail(s, NULL, "reference: %s", hm_error_message());
-    for (int isa = 0; isa < HM_ISA_COUNT && !s->bad; isa++) {
+    if (s->cuda && !s->bad)
+        check_cuda_guarded(o, ref);
+    if (s->cuda && !s->bad)
+        check_cuda_deterministic(o, ref);
+    for (int isa = 0; isa < HM_ISA_COUNT && !s->bad && !s->cuda; isa++) {
         hm_isa have;
         if (hm_isa_parse(hm_isa_name((hm_isa)isa), &have) == HM_OK &&
             (s->only_isa == NULL || strcmp(s->only_isa, hm_isa_name(have)) == 0))
             check_isa(o, ref, have);
     }
-    if (!s->bad && differences)
+    if (!s->bad && differences && !s->cuda)
         check_differences(o, ref);
     hm_exec_free(ref);
     hm_store_free(store);
@@ -550,20 +619,27 @@ static const struct {
 int main(int argc, char **argv) {
     struct oc_state s = {0};
     oc o = {.s = &s};
-    const char *op = NULL;
+    const char *op = NULL, *device = "cpu";
     for (int i = 1; i < argc; i++) {
-        const char **const target = strcmp(argv[i], "--op") == 0     ? &op
-                                    : strcmp(argv[i], "--case") == 0 ? &s.only_case
-                                    : strcmp(argv[i], "--isa") == 0  ? &s.only_isa
-                                                                     : NULL;
+        const char **const target = strcmp(argv[i], "--op") == 0       ? &op
+                                    : strcmp(argv[i], "--case") == 0   ? &s.only_case
+                                    : strcmp(argv[i], "--isa") == 0    ? &s.only_isa
+                                    : strcmp(argv[i], "--device") == 0 ? &device
+                                                                       : NULL;
         if (strcmp(argv[i], "--list") == 0) {
             s.list = true;
         } else if (target != NULL && i + 1 < argc) {
             *target = argv[++i];
         } else {
-            fprintf(stderr, "usage: opcheck [--op FOLDER] [--case NAME] [--isa scalar|avx2|avx512] [--list]\n");
+            fprintf(stderr, "usage: opcheck [--op FOLDER] [--case NAME] [--isa scalar|avx2|avx512] [--device cpu|cuda] "
+                            "[--list]\n");
             return 2;
         }
+    }
+    s.cuda = strcmp(device, "cuda") == 0;
+    if (s.cuda && !hm_cuda_available()) {
+        printf("opcheck: skipped: %s\n", hm_error_message());
+        return 77;
     }
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         if (op != NULL && strcmp(op, folders[i].name) != 0)

@@ -4,6 +4,10 @@
 
 #include "base/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum hm_isa { HM_ISA_SCALAR, HM_ISA_AVX2, HM_ISA_AVX512, HM_ISA_COUNT } hm_isa; /* in rising order */
 
 hm_isa hm_isa_best(void);                              /* what this CPU has, lowered by HM_ISA=scalar|avx2|avx512 */
@@ -11,4 +15,8 @@ hm_status hm_isa_parse(const char *name, hm_isa *out); /* an unknown or unavaila
 bool hm_cpu_has_bf16(void); /* dot products of bf16 (AVX512-BF16), and HM_ISA allows AVX-512 */
 const char *hm_isa_name(hm_isa isa);
 
+
+#ifdef __cplusplus
+}
+#endif
 #endif

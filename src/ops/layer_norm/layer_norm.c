@@ -6,6 +6,8 @@
 
 HM_CPU_DECLARE(hm_layer_norm);
 HM_CPU_DECLARE(hm_layer_norm_back);
+HM_CUDA_DECLARE(hm_layer_norm);
+HM_CUDA_DECLARE(hm_layer_norm_back);
 hm_status hm_layer_norm_ref(const hm_call *c);
 hm_status hm_layer_norm_back_ref(const hm_call *c);
 
@@ -61,6 +63,11 @@ static size_t layer_norm_back_workspace(const hm_node *n, int threads) {
     return ((const hm_layer_norm_back_attr *)n->attr)->want_affine ? (size_t)sums * sizeof(double) : 0;
 }
 
+static size_t layer_norm_back_cuda_workspace(const hm_node *n) {
+    const int64_t sums = hm_layer_norm_cuda_parts(hm_rows(n->in[0], 1)) * 2 * hm_dim(n->in[0], -1);
+    return ((const hm_layer_norm_back_attr *)n->attr)->want_affine ? (size_t)sums * sizeof(float) : 0;
+}
+
 const hm_op hm_op_layer_norm = {
     .name = "layer_norm",
     .infer = layer_norm_infer,
@@ -68,6 +75,7 @@ const hm_op hm_op_layer_norm = {
     .ref = hm_layer_norm_ref,
     .cpu = HM_CPU_KERNELS(hm_layer_norm),
     .native = hm_layer_norm_native,
+    .cuda = HM_CUDA_KERNEL(hm_layer_norm),
     .in_place = true,
 };
 
@@ -78,6 +86,8 @@ const hm_op hm_op_layer_norm_back = {
     .cpu = HM_CPU_KERNELS(hm_layer_norm_back),
     .native = hm_layer_norm_native,
     .workspace = layer_norm_back_workspace,
+    .cuda = HM_CUDA_KERNEL(hm_layer_norm_back),
+    .cuda_workspace = layer_norm_back_cuda_workspace,
     .in_place = true,
 };
 

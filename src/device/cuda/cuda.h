@@ -1,0 +1,89 @@
+/* cuda.h: the GPU as the rest of the library sees it: memory, copies, captured graphs, counters. No CUDA types here;
+ * cuda.cu implements it, none.c where halfmask is built without CUDA.
+ *
+ * There is one device and one stream for all work (a second one carries uploads); a process on several GPUs is a
+ * process for each. Functions that can fail return hm_status; unless a comment says "waits", they only enqueue. */
+#ifndef HM_DEVICE_CUDA_CUDA_H
+#define HM_DEVICE_CUDA_CUDA_H
+
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where tensors lie and kernels run. */
+typedef enum hm_device { HM_DEVICE_CPU, HM_DEVICE_CUDA } hm_device;
+
+typedef struct hm_cuda hm_cuda;
+
+/* What random draws of a run are named after (hm_run), on the device. */
+typedef struct hm_cuda_draw {
+    uint64_t seed;
+    int64_t step;
+} hm_cuda_draw;
+
+/* The device, opened at the first call, which chooses the one that CUDA_VISIBLE_DEVICES puts first.
+ * HM_ERR_UNSUPPORTED, with the reason, where there is none or it is too old. */
+hm_status hm_cuda_open(hm_cuda **out);
+bool hm_cuda_available(void); /* hm_cuda_open would succeed */
+
+typedef struct hm_cuda_about {
+    char name[128];
+    int major, minor; /* compute capability */
+    int multiprocessors;
+    size_t memory, free; /* bytes, of the card and at the moment */
+    bool bf16;           /* multiplies bf16 itself (sm_80 and later) */
+} hm_cuda_about;
+hm_status hm_cuda_describe(hm_cuda_about *out);
+
+/* Device memory, and host memory that copies need not stage. *out = NULL for 0 bytes. */
+hm_status hm_cuda_alloc(hm_cuda *d, void **out, size_t bytes);
+void hm_cuda_free(void *p);
+hm_status hm_cuda_alloc_host(hm_cuda *d, void **out, size_t bytes);
+void hm_cuda_free_host(void *p);
+
+hm_status hm_cuda_fill(hm_cuda *d, void *p, int byte, size_t bytes);
+hm_status hm_cuda_copy(hm_cuda *d, void *to, const void *from, size_t bytes);   /* within the device */
+hm_status hm_cuda_write(hm_cuda *d, void *to, const void *host, size_t bytes);  /* waits until `host` may change */
+hm_status hm_cuda_read(hm_cuda *d, void *host, const void *from, size_t bytes); /* waits for all work before it */
+hm_status hm_cuda_read_later(hm_cuda *d, void *pinned, const void *from, size_t bytes);
+hm_status hm_cuda_wait(hm_cuda *d); /* waits for everything */
+
+/* Points of the stream. */
+typedef struct hm_cuda_event hm_cuda_event;
+hm_status hm_cuda_event_new(hm_cuda_event **out);
+void hm_cuda_event_free(hm_cuda_event *e);
+hm_status hm_cuda_event_record(hm_cuda *d, hm_cuda_event *e);
+hm_status hm_cuda_event_wait(hm_cuda_event *e);                                                   /* waits */
+hm_status hm_cuda_event_seconds(const hm_cuda_event *from, const hm_cuda_event *to, double *out); /* both passed */
+
+/* pinned -> device on the upload stream; work enqueued after hm_cuda_uploaded sees it. The upload begins when
+ * everything enqueued up to `after` (NULL: nothing) has passed. */
+hm_status hm_cuda_upload(hm_cuda *d, void *to, const void *pinned, size_t bytes, hm_cuda_event *after);
+hm_status hm_cuda_uploaded(hm_cuda *d);
+
+/* Everything enqueued between begin and end becomes a graph instead of running. */
+typedef struct hm_cuda_graph hm_cuda_graph;
+hm_status hm_cuda_capture_begin(hm_cuda *d);
+hm_status hm_cuda_capture_end(hm_cuda *d, hm_cuda_graph **out); /* *out = NULL after a failure in between */
+hm_status hm_cuda_graph_launch(hm_cuda *d, hm_cuda_graph *g);
+void hm_cuda_graph_free(hm_cuda_graph *g);
+
+/* packed[at[i] .. at[i] + count[i]) = source[i][0 .. count[i]) for fp32 arrays of a few numbers; the tables and
+ * `packed` lie on the device. */
+hm_status hm_cuda_pack(hm_cuda *d, const float *const *source, const int *at, const int *count, int n, float *packed);
+
+/* Since the process began; kernels of a captured graph count when it is launched. */
+typedef struct hm_cuda_counts {
+    int64_t launches;    /* kernels and library calls enqueued one by one */
+    int64_t graphs;      /* captured graphs launched */
+    int64_t waits;       /* times the host waited for the device */
+    int64_t allocations; /* of device or pinned memory */
+} hm_cuda_counts;
+hm_cuda_counts hm_cuda_count(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,192 @@
+/* lt_gemm.cu: products through cuBLASLt. What the library proposes for a product is asked for once and kept.
+ *
+ * cuBLASLt thinks in columns: a row-major c = op(a) op(b) is its c' = op(b)' op(a)', so operands and sizes change
+ * places and the bias runs along its rows, as its epilogue wants it. */
+#include "device/cuda/lt_gemm.h"
+
+#include <cublasLt.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "device/cuda/context.cuh"
+
+#define WORKSPACE ((size_t)32 << 20)
+
+/* A product as cuBLASLt must know it beforehand. */
+typedef struct known {
+    hm_cuda_gemm g;
+    int align_a, align_b, align_c;
+    bool bias;
+} known;
+
+typedef struct prepared {
+    known key;
+    cublasLtMatmulDesc_t op;
+    cublasLtMatrixLayout_t a, b, c;
+    cublasLtMatmulAlgo_t algo;
+    bool bias_apart; /* the library has no product with this bias: a kernel adds it */
+} prepared;
+
+struct hm_cuda_products {
+    cublasLtHandle_t handle;
+    void *workspace;
+    prepared **list;
+    size_t n, cap;
+};
+
+static hm_status refused(cublasStatus_t st, const hm_cuda_gemm *g) {
+    HM_FAIL(HM_ERR_INTERNAL, "cuBLASLt refused a %lld x %lld x %lld product (%s)", (long long)g->m, (long long)g->n,
+            (long long)g->k, cublasLtGetStatusName(st));
+}
+
+#define LT_TRY(expr)                                                                                                   \
+    do {                                                                                                               \
+        const cublasStatus_t lt_status_ = (expr);                                                                      \
+        if (lt_status_ != CUBLAS_STATUS_SUCCESS)                                                                       \
+            return refused(lt_status_, g);                                                                             \
+    } while (0)
+
+hm_status hm_cuda_products_start(hm_cuda *d) {
+    HM_TRY(hm_alloc(&d->products, 1, sizeof *d->products));
+    const cublasStatus_t st = cublasLtCreate(&d->products->handle);
+    if (st != CUBLAS_STATUS_SUCCESS)
+        HM_FAIL(HM_ERR_UNSUPPORTED, "cuBLASLt does not start (%s)", cublasLtGetStatusName(st));
+    return hm_cuda_alloc(d, &d->products->workspace, WORKSPACE);
+}
+
+static cudaDataType_t type_of(hm_dtype t) {
+    return t == HM_F16 ? CUDA_R_16F : t == HM_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+static int alignment(const void *p, int64_t ld, int64_t stride, hm_dtype t) {
+    const int64_t item = t == HM_F32 ? 4 : 2;
+    const uintptr_t bits = (uintptr_t)p | (uintptr_t)(ld * item) | (uintptr_t)(stride * item);
+    int a = 256;
+    while (a > 1 && bits % (uintptr_t)a != 0)
+        a /= 2;
+    return a;
+}
+
+static hm_status layout(cublasLtMatrixLayout_t *out, const hm_cuda_gemm *g, hm_dtype t, int64_t rows, int64_t cols,
+                        int64_t ld, int64_t stride) {
+    const int batch = (int)g->batch;
+    LT_TRY(cublasLtMatrixLayoutCreate(out, type_of(t), (uint64_t)cols, (uint64_t)rows, ld));
+    LT_TRY(cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch));
+    LT_TRY(cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
+    return HM_OK;
+}
+
+static hm_status describe(prepared *p) {
+    const hm_cuda_gemm *const g = &p->key.g;
+    const cublasComputeType_t compute = g->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cublasOperation_t first = g->tb ? CUBLAS_OP_T : CUBLAS_OP_N, second = g->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
+    LT_TRY(cublasLtMatmulDescCreate(&p->op, compute, CUDA_R_32F));
+    LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
+    LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+    HM_TRY(layout(&p->a, g, g->type, g->ta ? g->k : g->m, g->ta ? g->m : g->k, g->lda, g->stride_a));
+    HM_TRY(layout(&p->b, g, g->type, g->tb ? g->n : g->k, g->tb ? g->k : g->n, g->ldb, g->stride_b));
+    return layout(&p->c, g, g->out, g->m, g->n, g->ldc, g->stride_c);
+}
+
+static hm_status set_bias(prepared *p, bool on) {
+    const hm_cuda_gemm *const g = &p->key.g;
+    const cublasLtEpilogue_t epilogue = on ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    const cudaDataType_t type = type_of(g->bias_type);
+    LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
+    if (on)
+        LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
+    return HM_OK;
+}
+
+static cublasStatus_t propose(const hm_cuda_products *lt, prepared *p) {
+    const uint64_t workspace = WORKSPACE;
+    const uint32_t a = (uint32_t)p->key.align_b, b = (uint32_t)p->key.align_a, c = (uint32_t)p->key.align_c;
+    cublasLtMatmulPreference_t wish;
+    cublasLtMatmulHeuristicResult_t best;
+    int found = 0;
+    cublasStatus_t st = cublasLtMatmulPreferenceCreate(&wish);
+    if (st != CUBLAS_STATUS_SUCCESS)
+        return st;
+    cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a);
+    cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b);
+    cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c);
+    cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof c);
+    st = cublasLtMatmulAlgoGetHeuristic(lt->handle, p->op, p->b, p->a, p->c, p->c, wish, 1, &best, &found);
+    cublasLtMatmulPreferenceDestroy(wish);
+    p->algo = best.algo;
+    return st == CUBLAS_STATUS_SUCCESS && found == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : st;
+}
+
+static hm_status prepare(const hm_cuda_products *lt, prepared *p) {
+    const hm_cuda_gemm *const g = &p->key.g;
+    HM_TRY(describe(p));
+    HM_TRY(set_bias(p, p->key.bias));
+    if (propose(lt, p) == CUBLAS_STATUS_SUCCESS)
+        return HM_OK;
+    p->bias_apart = p->key.bias;
+    HM_TRY(set_bias(p, false));
+    LT_TRY(propose(lt, p));
+    return HM_OK;
+}
+
+static hm_status find(hm_cuda_products *lt, const known *key, prepared **out) {
+    for (size_t i = 0; i < lt->n; i++)
+        if (memcmp(&lt->list[i]->key, key, sizeof *key) == 0) {
+            *out = lt->list[i];
+            return HM_OK;
+        }
+    HM_TRY(hm_grow(&lt->list, &lt->cap, lt->n + 1, sizeof *lt->list));
+    HM_TRY(hm_alloc(out, 1, sizeof **out));
+    memcpy(&(*out)->key, key, sizeof *key);
+    HM_TRY(prepare(lt, *out)); /* on failure the run fails: what was made is lost with the process */
+    lt->list[lt->n++] = *out;
+    return HM_OK;
+}
+
+/* c [rows, n] += bias */
+static __global__ void add_bias(hm_out c, hm_in bias, int64_t rows, int64_t n, int64_t ld) {
+    for (hm_each(i, rows * n)) {
+        const int64_t at = i / n * ld + i % n;
+        c.put(at, hm_get(c.type, c.p, at) + bias[i % n]);
+    }
+}
+
+static __global__ void clear(hm_out c, hm_in bias, int64_t rows, int64_t n, int64_t ld) {
+    for (hm_each(i, rows * n))
+        c.put(i / n * ld + i % n, bias.p != NULL ? bias[i % n] : 0);
+}
+
+hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c) {
+    const hm_cuda_caller call = {d};
+    if (g->m == 0 || g->n == 0 || g->batch == 0)
+        return HM_OK;
+    const hm_out out = {c, g->out};
+    const hm_in by = {bias, g->bias_type};
+    if (g->k == 0) {
+        if (g->beta == 0)
+            HM_LAUNCH(&call, clear, hm_blocks_strided(g->batch * g->m * g->n, 256), 256, 0, out, by, g->batch * g->m,
+                      g->n, g->ldc);
+        return HM_OK;
+    }
+    hm_cuda_products *const lt = d->products;
+    known key;
+    prepared *p;
+    memset(&key, 0, sizeof key); /* padding too: keys are compared as bytes */
+    memcpy(&key.g, g, sizeof *g);
+    key.g.alpha = key.g.beta = 0;
+    key.align_a = alignment(a, g->lda, g->stride_a, g->type);
+    key.align_b = alignment(b, g->ldb, g->stride_b, g->type);
+    key.align_c = alignment(c, g->ldc, g->stride_c, g->out);
+    key.bias = bias != NULL;
+    key.g.tf32 = g->tf32 && g->type == HM_F32;
+    HM_TRY(find(lt, &key, &p));
+    if (key.bias && !p->bias_apart)
+        LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+    LT_TRY(cublasLtMatmul(lt->handle, p->op, &g->alpha, b, p->b, a, p->a, &g->beta, c, p->c, c, p->c, &p->algo,
+                          lt->workspace, WORKSPACE, hm_cuda_stream(d)));
+    hm_cuda_launched();
+    if (p->bias_apart)
+        HM_LAUNCH(&call, add_bias, hm_blocks_strided(g->m * g->n, 256), 256, 0, out, by, g->m, g->n, g->ldc);
+    return HM_OK;
+}

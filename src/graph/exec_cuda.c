@@ -1,0 +1,320 @@
+/* exec_cuda.c: running a graph on the GPU. The first run enqueues node by node (and lets libraries prepare); the second
+ * is captured; from then on a run is one launch of that graph. Inputs lie in pinned memory twice, so that the host
+ * fills one set while the other travels on the upload stream; watched numbers come back into a ring. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "graph/exec_inner.h"
+
+#define SETS 2
+
+/* An input of the graph: where its numbers wait, on the host and on the device. */
+typedef struct feed {
+    const hm_tensor *t; /* NULL: what draws are named after */
+    void *to;
+    size_t at, bytes; /* in a set */
+    bool dirty;
+} feed;
+
+struct hm_exec_gpu {
+    hm_cuda *device;
+    void *arena;
+    hm_cuda_draw *draw; /* on the device */
+    hm_cuda_graph *captured;
+    feed *feeds;
+    int *feed_of; /* by tensor id: index into feeds, or -1 */
+    size_t n_feeds, set_bytes;
+    unsigned char *pinned[SETS], *arrived[SETS];
+    hm_cuda_event *taken[SETS]; /* passed once the device has taken a set over */
+    bool was_taken[SETS];
+    hm_cuda_event **marks; /* [n_nodes + 1] with profile */
+    /* watched tensors */
+    const float **sources; /* these four on the device */
+    int *at, *counts;
+    float *packed;
+    float *ring; /* pinned [HM_WATCH_RUNS, numbers] */
+    hm_cuda_event *noted[HM_WATCH_RUNS];
+};
+
+hm_status hm_exec_gpu_open(hm_exec *e) {
+    HM_TRY(hm_alloc(&e->gpu, 1, sizeof *e->gpu));
+    HM_TRY(hm_cuda_open(&e->gpu->device));
+    HM_TRY(hm_cuda_alloc(e->gpu->device, &e->gpu->arena, e->plan.bytes));
+    e->arena = e->gpu->arena;
+    return e->store != NULL ? hm_store_use(e->store, e->gpu->device, false) : HM_OK;
+}
+
+static hm_status make_feeds(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    HM_TRY(hm_alloc(&u->feeds, e->g->n_tensors + 1, sizeof *u->feeds));
+    HM_TRY(hm_alloc(&u->feed_of, e->g->n_tensors + 1, sizeof *u->feed_of));
+    u->feeds[u->n_feeds++] = (feed){.to = u->draw, .bytes = sizeof *u->draw};
+    u->set_bytes = hm_align_up(sizeof *u->draw);
+    for (size_t i = 0; i < e->g->n_tensors; i++) {
+        const hm_tensor *const t = e->g->tensors[i];
+        u->feed_of[i] = -1;
+        if (t->storage != HM_INPUT || t->base != NULL)
+            continue;
+        u->feed_of[i] = (int)u->n_feeds;
+        u->feeds[u->n_feeds++] = (feed){.t = t, .to = e->data[i], .at = u->set_bytes, .bytes = hm_exec_bytes(e, t)};
+        u->set_bytes += hm_align_up(hm_exec_bytes(e, t));
+    }
+    for (int k = 0; k < SETS; k++) {
+        HM_TRY(hm_cuda_alloc_host(u->device, (void **)&u->pinned[k], u->set_bytes));
+        HM_TRY(hm_cuda_alloc(u->device, (void **)&u->arrived[k], u->set_bytes));
+        HM_TRY(hm_cuda_event_new(&u->taken[k]));
+    }
+    return HM_OK;
+}
+
+hm_status hm_exec_gpu_ready(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    HM_TRY(hm_cuda_alloc(u->device, (void **)&u->draw, sizeof *u->draw));
+    for (size_t k = 0; k < e->g->n_nodes; k++) {
+        e->calls[k].cuda = u->device;
+        e->calls[k].draw = u->draw;
+        const hm_op *const op = e->g->nodes[k]->op;
+        if (!op->view && op->cuda == NULL)
+            HM_FAIL(HM_ERR_UNSUPPORTED, "op %s in \"%s\" has no CUDA kernel", op->name, e->g->nodes[k]->scope);
+    }
+    if (e->opt.profile) {
+        HM_TRY(hm_alloc(&u->marks, e->g->n_nodes + 1, sizeof *u->marks));
+        for (size_t k = 0; k <= e->g->n_nodes; k++)
+            HM_TRY(hm_cuda_event_new(&u->marks[k]));
+    }
+    return make_feeds(e);
+}
+
+void hm_exec_gpu_close(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    if (u->device != NULL)
+        hm_cuda_wait(u->device);
+    hm_cuda_graph_free(u->captured);
+    for (int k = 0; k < SETS; k++) {
+        hm_cuda_free_host(u->pinned[k]);
+        hm_cuda_free(u->arrived[k]);
+        hm_cuda_event_free(u->taken[k]);
+    }
+    for (int k = 0; k < HM_WATCH_RUNS; k++)
+        hm_cuda_event_free(u->noted[k]);
+    for (size_t k = 0; u->marks != NULL && k <= e->g->n_nodes; k++)
+        hm_cuda_event_free(u->marks[k]);
+    hm_cuda_free(u->sources);
+    hm_cuda_free(u->at);
+    hm_cuda_free(u->counts);
+    hm_cuda_free(u->packed);
+    hm_cuda_free_host(u->ring);
+    e->watch.slots = NULL; /* was the ring */
+    hm_cuda_free(u->draw);
+    hm_cuda_free(u->arena);
+    free(u->marks);
+    free(u->feeds);
+    free(u->feed_of);
+    free(u);
+    e->gpu = NULL;
+}
+
+/* ---- feeding */
+
+static hm_status put(hm_exec *e, feed *f, const void *numbers) {
+    hm_exec_gpu *const u = e->gpu;
+    const int set = (int)(e->runs % SETS);
+    if (u->was_taken[set]) { /* by the run before the last one */
+        HM_TRY(hm_cuda_event_wait(u->taken[set]));
+        u->was_taken[set] = false;
+    }
+    memcpy(u->pinned[set] + f->at, numbers, f->bytes);
+    f->dirty = true;
+    return HM_OK;
+}
+
+hm_status hm_exec_gpu_write(hm_exec *e, const hm_tensor *t, const void *numbers) {
+    const int at = t->base == NULL ? e->gpu->feed_of[t->id] : -1;
+    return at >= 0 ? put(e, &e->gpu->feeds[at], numbers)
+                   : hm_cuda_write(e->gpu->device, e->data[t->id], numbers, hm_exec_bytes(e, t));
+}
+
+hm_status hm_exec_gpu_read(hm_exec *e, const hm_tensor *t, void *numbers) {
+    return hm_cuda_read(e->gpu->device, numbers, e->data[t->id], hm_exec_bytes(e, t));
+}
+
+static hm_status take_feeds(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    const int set = (int)(e->runs % SETS);
+    const hm_cuda_draw draw = {e->run.seed, e->run.step};
+    HM_TRY(put(e, &u->feeds[0], &draw));
+    for (size_t i = 0; i < u->n_feeds; i++)
+        if (u->feeds[i].dirty)
+            HM_TRY(hm_cuda_upload(u->device, u->arrived[set] + u->feeds[i].at, u->pinned[set] + u->feeds[i].at,
+                                  u->feeds[i].bytes, e->runs >= SETS ? u->taken[set] : NULL));
+    HM_TRY(hm_cuda_uploaded(u->device));
+    for (size_t i = 0; i < u->n_feeds; i++) {
+        if (u->feeds[i].dirty)
+            HM_TRY(hm_cuda_copy(u->device, u->feeds[i].to, u->arrived[set] + u->feeds[i].at, u->feeds[i].bytes));
+        u->feeds[i].dirty = false;
+    }
+    u->was_taken[set] = true;
+    return hm_cuda_event_record(u->device, u->taken[set]);
+}
+
+/* ---- watching */
+
+hm_status hm_exec_gpu_watch(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    const hm_watch *const w = &e->watch;
+    const size_t n = (size_t)w->n, numbers = (size_t)w->at[n];
+    const float **sources;
+    int *counts;
+    HM_TRY(hm_alloc(&sources, n + 1, sizeof *sources));
+    hm_status st = hm_alloc(&counts, n + 1, sizeof *counts);
+    for (size_t i = 0; st == HM_OK && i < n; i++) {
+        sources[i] = e->data[w->list[i]->id];
+        counts[i] = w->at[i + 1] - w->at[i];
+    }
+    if (st == HM_OK)
+        st = hm_cuda_alloc(u->device, (void **)&u->sources, n * sizeof *sources);
+    if (st == HM_OK)
+        st = hm_cuda_alloc(u->device, (void **)&u->at, n * sizeof *w->at);
+    if (st == HM_OK)
+        st = hm_cuda_alloc(u->device, (void **)&u->counts, n * sizeof *counts);
+    if (st == HM_OK)
+        st = hm_cuda_alloc(u->device, (void **)&u->packed, numbers * sizeof(float));
+    if (st == HM_OK)
+        st = hm_cuda_alloc_host(u->device, (void **)&u->ring, HM_WATCH_RUNS * numbers * sizeof(float));
+    if (st == HM_OK)
+        st = hm_cuda_write(u->device, u->sources, sources, n * sizeof *sources);
+    if (st == HM_OK)
+        st = hm_cuda_write(u->device, u->at, w->at, n * sizeof *w->at);
+    if (st == HM_OK)
+        st = hm_cuda_write(u->device, u->counts, counts, n * sizeof *counts);
+    for (int k = 0; st == HM_OK && k < HM_WATCH_RUNS; k++)
+        st = hm_cuda_event_new(&u->noted[k]);
+    e->watch.slots = u->ring;
+    free(sources);
+    free(counts);
+    return st;
+}
+
+static hm_status note_watched(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    const hm_watch *const w = &e->watch;
+    const int64_t slot = e->runs % HM_WATCH_RUNS;
+    if (w->n == 0)
+        return HM_OK;
+    const size_t numbers = (size_t)w->at[w->n];
+    HM_TRY(hm_cuda_read_later(u->device, u->ring + (size_t)slot * numbers, u->packed, numbers * sizeof(float)));
+    return hm_cuda_event_record(u->device, u->noted[slot]);
+}
+
+hm_status hm_exec_gpu_watched(hm_exec *e, int64_t run) {
+    return hm_cuda_event_wait(e->gpu->noted[run % HM_WATCH_RUNS]);
+}
+
+/* ---- running */
+
+static hm_status enqueue_node(hm_exec *e, size_t k) {
+    const hm_node *const n = e->g->nodes[k];
+    if (n->op->view)
+        return HM_OK;
+    const hm_status st = n->op->cuda(&e->calls[k]);
+    return st == HM_OK ? HM_OK : hm_fail_in(st, "%s in \"%s\"", n->op->name, n->scope);
+}
+
+static hm_status enqueue_all(hm_exec *e) {
+    const hm_exec_gpu *const u = e->gpu;
+    for (size_t k = 0; k < e->g->n_nodes; k++)
+        HM_TRY(enqueue_node(e, k));
+    return e->watch.n > 0 ? hm_cuda_pack(u->device, u->sources, u->at, u->counts, e->watch.n, u->packed) : HM_OK;
+}
+
+static hm_status capture(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    HM_TRY(hm_cuda_capture_begin(u->device));
+    const hm_status st = enqueue_all(e);
+    if (st != HM_OK) {
+        hm_cuda_graph *part;
+        hm_cuda_capture_end(u->device, &part);
+        hm_cuda_graph_free(part);
+        return st;
+    }
+    return hm_cuda_capture_end(u->device, &u->captured);
+}
+
+/* Node by node, for hooks and profiles. */
+static hm_status step_through(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    for (size_t k = 0; k < e->g->n_nodes; k++) {
+        if (e->opt.profile)
+            HM_TRY(hm_cuda_event_record(u->device, u->marks[k]));
+        HM_TRY(enqueue_node(e, k));
+        if (e->hook != NULL && !e->g->nodes[k]->op->view)
+            e->hook(e->hook_user, e, e->g->nodes[k]);
+    }
+    if (e->watch.n > 0)
+        HM_TRY(hm_cuda_pack(u->device, u->sources, u->at, u->counts, e->watch.n, u->packed));
+    if (!e->opt.profile)
+        return HM_OK;
+    HM_TRY(hm_cuda_event_record(u->device, u->marks[e->g->n_nodes]));
+    HM_TRY(hm_cuda_wait(u->device));
+    for (size_t k = 0; k < e->g->n_nodes; k++) {
+        double seconds;
+        HM_TRY(hm_cuda_event_seconds(u->marks[k], u->marks[k + 1], &seconds));
+        e->seconds[k] += seconds;
+    }
+    return HM_OK;
+}
+
+/* With poison before and a look at the guards after. */
+static hm_status run_guarded(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    unsigned char *image;
+    HM_TRY(hm_alloc(&image, e->plan.bytes + 1, 1));
+    hm_status st = hm_cuda_read(u->device, image, u->arena, e->plan.bytes);
+    if (st == HM_OK) {
+        hm_exec_poison(e, image);
+        st = hm_cuda_write(u->device, u->arena, image, e->plan.bytes);
+    }
+    if (st == HM_OK)
+        st = step_through(e);
+    if (st == HM_OK)
+        st = hm_cuda_read(u->device, image, u->arena, e->plan.bytes);
+    if (st == HM_OK)
+        st = hm_exec_find_damage(e, image);
+    free(image);
+    return st;
+}
+
+static hm_status run_once(hm_exec *e) {
+    hm_exec_gpu *const u = e->gpu;
+    if (e->opt.guard)
+        return run_guarded(e);
+    if (e->opt.profile || e->hook != NULL)
+        return step_through(e);
+    if (e->runs == 0)
+        return enqueue_all(e);
+    if (u->captured == NULL)
+        HM_TRY(capture(e));
+    return hm_cuda_graph_launch(u->device, u->captured);
+}
+
+hm_status hm_exec_gpu_run(hm_exec *e) {
+    HM_TRY(take_feeds(e));
+    if (e->store != NULL)
+        HM_TRY(hm_store_use(e->store, e->gpu->device, e->updates));
+    HM_TRY(run_once(e));
+    return note_watched(e);
+}
+
+hm_status hm_exec_gpu_rehearse(hm_exec *e, bool (*stop)(void *user, const hm_node *n), void *user) {
+    HM_TRY(take_feeds(e));
+    for (size_t k = 0; k < e->g->n_nodes; k++) {
+        const hm_node *const n = e->g->nodes[k];
+        if (n->op->updates || n->op->view)
+            continue;
+        HM_TRY(enqueue_node(e, k));
+        if (stop(user, n))
+            return HM_OK;
+    }
+    return HM_OK;
+}

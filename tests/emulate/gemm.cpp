@@ -1,0 +1,35 @@
+/* gemm.cpp: products of emulated builds, in plain loops with sums in double. */
+#include "device/cuda/lt_gemm.h"
+
+#include "device/cuda/context.cuh"
+
+hm_status hm_cuda_products_start(hm_cuda *d) {
+    d->products = nullptr;
+    return HM_OK;
+}
+
+static double at(hm_dtype type, const void *p, int64_t i) {
+    return (double)hm_float_at(type, p, (size_t)i);
+}
+
+static void multiply(const hm_cuda_gemm &g, const void *a, const void *b, const void *bias, void *c) {
+    for (int64_t l = 0; l < g.batch; l++)
+        for (int64_t i = 0; i < g.m; i++)
+            for (int64_t j = 0; j < g.n; j++) {
+                double sum = 0;
+                for (int64_t k = 0; k < g.k; k++)
+                    sum += at(g.type, a, l * g.stride_a + (g.ta ? k * g.lda + i : i * g.lda + k)) *
+                           at(g.type, b, l * g.stride_b + (g.tb ? j * g.ldb + k : k * g.ldb + j));
+                const int64_t to = l * g.stride_c + i * g.ldc + j;
+                const double before = g.beta != 0 ? (double)g.beta * at(g.out, c, to) : 0;
+                const double add = bias != nullptr ? at(g.bias_type, bias, j) : 0;
+                hm_float_put(g.out, c, (size_t)to, (float)((double)g.alpha * sum + before + add));
+            }
+}
+
+hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c) {
+    const hm_cuda_gemm kept = *g;
+    hm_emulate_enqueue(hm_cuda_stream(d), [=]() { multiply(kept, a, b, bias, c); });
+    hm_cuda_launched();
+    return HM_OK;
+}
