@@ -66,6 +66,13 @@ typedef enum hm_precision {
     HM_PRECISION_AUTO, /* bf16 where the processor multiplies it itself, else fp16 */
 } hm_precision;
 
+/* ---- Device ---- */
+typedef enum hm_device_choice {
+    HM_DEVICE_CHOICE_AUTO, /* the GPU where there is one */
+    HM_DEVICE_CHOICE_CPU,
+    HM_DEVICE_CHOICE_CUDA,
+} hm_device_choice;
+
 /* ---- Training ---- */
 typedef struct hm_train_options {
     char *dataset_dir;        /* COCO tree: train/ valid/ (test/), each with _annotations.coco.json */
@@ -96,12 +103,14 @@ typedef struct hm_train_options {
     hm_precision precision;                        /* auto */
     char *precision_override;                      /* "pattern=fp32,...": layers that stay in fp32; NULL: none */
     bool amp;                                      /* true; false is precision fp32 */
-    char *eval_precision; /* "fp32,bf16,fp16" or some: a validation row for each; NULL: as training computes */
-    bool fp16_eval;       /* false; true is eval_precision fp16 */
-    int32_t audit;        /* 0; N: record every N steps how large the numbers of every layer are (hm_audit) */
-    double loss_scale;    /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
-    bool run_test;        /* true: judge the test split, if there is one, with the best weights */
-    int32_t threads;      /* of the CPU backend; 0 = all */
+    char *eval_precision;    /* "fp32,bf16,fp16" or some: a validation row for each; NULL: as training computes */
+    bool fp16_eval;          /* false; true is eval_precision fp16 */
+    int32_t audit;           /* 0; N: record every N steps how large the numbers of every layer are (hm_audit) */
+    double loss_scale;       /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
+    bool run_test;           /* true: judge the test split, if there is one, with the best weights */
+    hm_device_choice device; /* auto */
+    bool deterministic;      /* false; true: on the GPU too, two runs give the same bits, at some cost */
+    int32_t threads;         /* of the CPU backend; 0 = all */
 } hm_train_options;
 
 typedef struct hm_train_result {
@@ -123,11 +132,12 @@ typedef struct hm_eval_options {
     int32_t batch_size; /* 4 */
     int32_t num_workers, threads;
     hm_precision precision; /* fp32 */
-    char *gt, *dt;          /* instead: judge a COCO results file against an annotation file */
-    int iou_type;           /* 0 segm, 1 bbox; with weights both are printed for a segmentation model */
-    int32_t eval_max_dets;  /* 100: the largest of 1, 10, N */
-    bool json;              /* print JSON */
-    char *out;              /* also write the detections as COCO results; NULL: no */
+    hm_device_choice device;
+    char *gt, *dt;         /* instead: judge a COCO results file against an annotation file */
+    int iou_type;          /* 0 segm, 1 bbox; with weights both are printed for a segmentation model */
+    int32_t eval_max_dets; /* 100: the largest of 1, 10, N */
+    bool json;             /* print JSON */
+    char *out;             /* also write the detections as COCO results; NULL: no */
 } hm_eval_options;
 
 /* Judges as the options say and writes the report to `to`; progress to `log` (may be NULL). */
@@ -139,6 +149,7 @@ typedef struct hm_predict_options {
     char *out;              /* folder: predictions.json (COCO results) and one picture per image */
     double threshold;       /* 0.5: scores must be greater */
     hm_precision precision; /* fp32 */
+    hm_device_choice device;
     int32_t threads;
 } hm_predict_options;
 

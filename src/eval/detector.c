@@ -15,6 +15,8 @@ struct hm_detector {
     hm_exec *exec;
     hm_tensor *logits, *boxes; /* [B, Q, C], [B, Q, 4] */
     hm_tensor *masks;          /* [B, Q, h*w], or NULL */
+    /* the same and the images on the host: the executor's own memory, or copies of what lies on the GPU */
+    float *images_, *logits_, *boxes_, *masks_;
 };
 
 static hm_status build(hm_detector *d, const hm_model_config *c) {
@@ -57,15 +59,34 @@ static hm_status prepare(hm_detector **out, const hm_model_config *c, const hm_d
 static hm_exec_options exec_options(const hm_detector *d) {
     hm_exec_options o = hm_exec_defaults();
     o.threads = d->options.threads;
+    o.device = d->options.device;
+    o.tf32 = hm_precision_half(d->options.precision) != HM_F32;
     return o;
+}
+
+/* Where the host finds a tensor. */
+static hm_status host_side(hm_detector *d, const hm_tensor *t, float **out) {
+    if (t == NULL)
+        return HM_OK;
+    if (hm_exec_cuda(d->exec) != NULL)
+        return hm_alloc(out, (size_t)hm_count(t) + 1, sizeof **out);
+    *out = hm_exec_data(d->exec, t);
+    return HM_OK;
+}
+
+static hm_status open_exec(hm_detector *d, hm_store *store) {
+    const hm_exec_options options = exec_options(d);
+    HM_TRY(hm_store_add(store, d->g));
+    HM_TRY(hm_exec_create(&d->exec, d->g, store, &options));
+    HM_TRY(host_side(d, d->model->images, &d->images_));
+    HM_TRY(host_side(d, d->logits, &d->logits_));
+    HM_TRY(host_side(d, d->boxes, &d->boxes_));
+    return host_side(d, d->masks, &d->masks_);
 }
 
 hm_status hm_detector_new(hm_detector **out, const hm_model_config *c, hm_store *store, const hm_detector_options *o) {
     HM_TRY(prepare(out, c, o));
-    const hm_exec_options options = exec_options(*out);
-    hm_status st = hm_store_add(store, (*out)->g);
-    if (st == HM_OK)
-        st = hm_exec_create(&(*out)->exec, (*out)->g, store, &options);
+    const hm_status st = open_exec(*out, store);
     if (st != HM_OK) {
         hm_detector_free(*out);
         *out = NULL;
@@ -85,6 +106,12 @@ hm_status hm_detector_plan_make(hm_plan *out, const hm_model_config *c, const hm
 void hm_detector_free(hm_detector *d) {
     if (d == NULL)
         return;
+    if (d->exec != NULL && hm_exec_cuda(d->exec) != NULL) {
+        free(d->images_);
+        free(d->logits_);
+        free(d->boxes_);
+        free(d->masks_);
+    }
     hm_exec_free(d->exec);
     hm_model_free(d->model);
     hm_graph_free(d->g);
@@ -104,16 +131,24 @@ const hm_plan *hm_detector_plan(const hm_detector *d) {
 }
 
 float *hm_detector_input(hm_detector *d) {
-    return hm_exec_data(d->exec, d->model->images);
+    return d->images_;
+}
+
+static hm_status run_on_gpu(hm_detector *d) {
+    HM_TRY(hm_exec_write(d->exec, d->model->images, d->images_));
+    HM_TRY(hm_exec_run(d->exec, 0, 0));
+    HM_TRY(hm_exec_read(d->exec, d->logits, d->logits_));
+    HM_TRY(hm_exec_read(d->exec, d->boxes, d->boxes_));
+    return d->masks != NULL ? hm_exec_read(d->exec, d->masks, d->masks_) : HM_OK;
 }
 
 hm_status hm_detector_run(hm_detector *d) {
-    return hm_exec_run(d->exec, 0, 0);
+    return hm_exec_cuda(d->exec) != NULL ? run_on_gpu(d) : hm_exec_run(d->exec, 0, 0);
 }
 
 /* Image i of an output that starts with the batch. */
-static const float *rows_of(hm_detector *d, const hm_tensor *t, int32_t i) {
-    return (const float *)hm_exec_data(d->exec, t) + (size_t)i * (size_t)(hm_count(t) / hm_dim(t, 0));
+static const float *rows_of(const hm_tensor *t, const float *data, int32_t i) {
+    return t != NULL ? data + (size_t)i * (size_t)(hm_count(t) / hm_dim(t, 0)) : NULL;
 }
 
 hm_raw_outputs hm_detector_outputs(hm_detector *d, int32_t i) {
@@ -122,9 +157,9 @@ hm_raw_outputs hm_detector_outputs(hm_detector *d, int32_t i) {
                             .classes = (int32_t)hm_dim(d->logits, 2),
                             .mask_h = (int32_t) final->mask_h,
                             .mask_w = (int32_t) final->mask_w,
-                            .logits = rows_of(d, d->logits, i),
-                            .boxes = rows_of(d, d->boxes, i),
-                            .masks = d->masks != NULL ? rows_of(d, d->masks, i) : NULL};
+                            .logits = rows_of(d->logits, d->logits_, i),
+                            .boxes = rows_of(d->boxes, d->boxes_, i),
+                            .masks = rows_of(d->masks, d->masks_, i)};
 }
 
 hm_status hm_detector_detections(hm_detector *d, int32_t i, int32_t w, int32_t h, double threshold,

@@ -12,6 +12,7 @@ typedef struct hm_detector_options {
     int32_t batch;         /* images a run takes at most */
     int32_t height, width; /* of the input, pixels; 0 = the model's resolution */
     int threads;           /* OpenMP threads; 0 = all */
+    hm_device device;
     hm_precision precision;
     const char *precision_override; /* see graph/precision.h */
 } hm_detector_options;
@@ -29,7 +30,7 @@ const hm_plan *hm_detector_plan(const hm_detector *d);
 /* The plan of a detector that is not made: nothing is allocated. hm_plan_free. */
 hm_status hm_detector_plan_make(hm_plan *out, const hm_model_config *c, const hm_detector_options *o);
 
-/* Where the images of a run go: [batch, 3, height, width], normalised. */
+/* Where the images of a run go (on the host): [batch, 3, height, width], normalised. */
 float *hm_detector_input(hm_detector *d);
 
 /* Runs the model on what hm_detector_input holds. */

@@ -21,8 +21,7 @@ static hm_status name_classes(hm_classes *out, const hm_classes *known, int32_t 
     return HM_OK;
 }
 
-hm_status hm_model_file_open(hm_model_file *out, const char *path, int32_t batch, int threads, hm_precision precision) {
-    const hm_detector_options o = {.batch = batch, .threads = threads, .precision = precision};
+hm_status hm_model_file_open(hm_model_file *out, const char *path, const hm_detector_options *o) {
     hm_status st;
     *out = (hm_model_file){0};
     HM_TRY_TO(st, fail, hm_weights_open(&out->weights, path));
@@ -31,7 +30,7 @@ hm_status hm_model_file_open(hm_model_file *out, const char *path, int32_t batch
     out->named = known->n > 0;
     HM_TRY_TO(st, fail, name_classes(&out->classes, known, c->num_classes + 1));
     HM_TRY_TO(st, fail, hm_store_create(&out->store));
-    HM_TRY_TO(st, fail, hm_detector_new(&out->detector, c, out->store, &o));
+    HM_TRY_TO(st, fail, hm_detector_new(&out->detector, c, out->store, o));
     HM_TRY_TO(st, fail, hm_weights_load(out->weights, out->store));
     return HM_OK;
 fail:

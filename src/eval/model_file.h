@@ -13,7 +13,7 @@ typedef struct hm_model_file {
     hm_classes classes; /* of every label that a detection may have; more labels mean nothing */
 } hm_model_file;
 
-hm_status hm_model_file_open(hm_model_file *out, const char *path, int32_t batch, int threads, hm_precision precision);
+hm_status hm_model_file_open(hm_model_file *out, const char *path, const hm_detector_options *o);
 void hm_model_file_close(hm_model_file *m); /* takes NULL and half-built objects */
 
 #endif

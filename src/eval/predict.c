@@ -177,15 +177,20 @@ static hm_status predict_images(predictor *p) {
     return st;
 }
 
+static hm_status open_model(hm_model_file *out, const hm_predict_options *o) {
+    hm_detector_options d = {.batch = 1, .threads = o->threads};
+    HM_TRY(hm_device_choose(o->device, &d.device));
+    d.precision = hm_precision_resolve(o->precision, d.device);
+    return hm_model_file_open(out, o->weights, &d);
+}
+
 hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log) {
     predictor p = {.o = options, .images = images, .n = n, .log = log};
     char *path = NULL;
     hm_status st;
     if (options->weights == NULL || options->out == NULL || n == 0)
         HM_FAIL(HM_ERR_ARG, "prediction needs images, weights and a folder for the results");
-    HM_TRY_TO(
-        st, done,
-        hm_model_file_open(&p.model, options->weights, 1, options->threads, hm_precision_resolve(options->precision)));
+    HM_TRY_TO(st, done, open_model(&p.model, options));
     HM_TRY_TO(st, done, hm_make_dirs(options->out));
     const size_t room = strlen(options->out) + sizeof "/" RESULTS;
     HM_TRY_TO(st, done, hm_alloc(&path, room, 1));

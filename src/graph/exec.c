@@ -302,11 +302,13 @@ const float *hm_exec_unrounded(const hm_exec *e, const hm_node *n, int o) {
     return e->staged[n->id] && hm_dtype_is_half(n->out[o]->dtype) ? e->calls[n->id].out[o] : NULL;
 }
 
-hm_status hm_exec_rehearse(hm_exec *e, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
+hm_status hm_exec_rehearse(hm_exec *e, int ago, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
                            void *user) {
     start_run(e, seed, step);
     if (e->gpu != NULL)
-        return hm_exec_gpu_rehearse(e, stop, user);
+        return hm_exec_gpu_rehearse(e, ago, stop, user);
+    if (ago != 0)
+        HM_FAIL(HM_ERR_INTERNAL, "only the last run's inputs are kept");
     for (size_t k = 0; k < e->g->n_nodes; k++) {
         const hm_node *const n = e->g->nodes[k];
         if (n->op->updates)

@@ -15,6 +15,7 @@ typedef struct feed {
     void *to;
     size_t at, bytes; /* in a set */
     bool dirty;
+    bool sent[SETS]; /* a set's last run took it along */
 } feed;
 
 struct hm_exec_gpu {
@@ -152,6 +153,7 @@ static hm_status take_feeds(hm_exec *e) {
     for (size_t i = 0; i < u->n_feeds; i++) {
         if (u->feeds[i].dirty)
             HM_TRY(hm_cuda_copy(u->device, u->feeds[i].to, u->arrived[set] + u->feeds[i].at, u->feeds[i].bytes));
+        u->feeds[i].sent[set] = u->feeds[i].dirty;
         u->feeds[i].dirty = false;
     }
     u->was_taken[set] = true;
@@ -306,8 +308,24 @@ hm_status hm_exec_gpu_run(hm_exec *e) {
     return note_watched(e);
 }
 
-hm_status hm_exec_gpu_rehearse(hm_exec *e, bool (*stop)(void *user, const hm_node *n), void *user) {
-    HM_TRY(take_feeds(e));
+/* The inputs of an earlier run once more; what draws are named after is the caller's. */
+static hm_status restore_feeds(hm_exec *e, int ago) {
+    hm_exec_gpu *const u = e->gpu;
+    const int64_t run = e->runs - 1 - ago;
+    const hm_cuda_draw draw = {e->run.seed, e->run.step};
+    if (ago >= SETS || run < 0)
+        HM_FAIL(HM_ERR_INTERNAL, "the inputs of run %lld are not kept", (long long)run);
+    const int set = (int)(run % SETS);
+    for (size_t i = 1; i < u->n_feeds; i++)
+        if (u->feeds[i].sent[set])
+            HM_TRY(hm_cuda_copy(u->device, u->feeds[i].to, u->arrived[set] + u->feeds[i].at, u->feeds[i].bytes));
+    return hm_cuda_write(u->device, u->draw, &draw, sizeof draw);
+}
+
+hm_status hm_exec_gpu_rehearse(hm_exec *e, int ago, bool (*stop)(void *user, const hm_node *n), void *user) {
+    HM_TRY(restore_feeds(e, ago));
+    if (e->store != NULL)
+        HM_TRY(hm_store_use(e->store, e->gpu->device, false));
     for (size_t k = 0; k < e->g->n_nodes; k++) {
         const hm_node *const n = e->g->nodes[k];
         if (n->op->updates || n->op->view)
@@ -317,4 +335,8 @@ hm_status hm_exec_gpu_rehearse(hm_exec *e, bool (*stop)(void *user, const hm_nod
             return HM_OK;
     }
     return HM_OK;
+}
+
+hm_cuda *hm_exec_cuda(const hm_exec *e) {
+    return e->gpu != NULL ? e->gpu->device : NULL;
 }

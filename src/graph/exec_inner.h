@@ -50,7 +50,7 @@ hm_status hm_exec_gpu_open(hm_exec *e);  /* the device and the arena there; befo
 hm_status hm_exec_gpu_ready(hm_exec *e); /* the rest, after */
 void hm_exec_gpu_close(hm_exec *e);
 hm_status hm_exec_gpu_run(hm_exec *e);
-hm_status hm_exec_gpu_rehearse(hm_exec *e, bool (*stop)(void *user, const hm_node *n), void *user);
+hm_status hm_exec_gpu_rehearse(hm_exec *e, int ago, bool (*stop)(void *user, const hm_node *n), void *user);
 hm_status hm_exec_gpu_write(hm_exec *e, const hm_tensor *t, const void *numbers);
 hm_status hm_exec_gpu_read(hm_exec *e, const hm_tensor *t, void *numbers);
 hm_status hm_exec_gpu_watch(hm_exec *e);

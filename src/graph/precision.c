@@ -33,14 +33,16 @@ bool hm_precision_named(const char *name, hm_precision *out) {
     return false;
 }
 
-hm_precision hm_precision_resolve(hm_precision p) {
+hm_precision hm_precision_resolve(hm_precision p, hm_device device) {
     static const hm_precision others[] = {HM_PRECISION_FP32, HM_PRECISION_BF16, HM_PRECISION_FP16,
                                           HM_PRECISION_FP16_TRUE};
     if (p < HM_PRECISION_AUTO)
         return p;
     if (p > HM_PRECISION_AUTO)
         return others[p - HM_PRECISION_AUTO - 1];
-    return hm_cpu_has_bf16() ? HM_PRECISION_BF16 : HM_PRECISION_FP16;
+    hm_cuda_about gpu;
+    const bool bf16 = device == HM_DEVICE_CUDA ? hm_cuda_describe(&gpu) == HM_OK && gpu.bf16 : hm_cpu_has_bf16();
+    return bf16 ? HM_PRECISION_BF16 : HM_PRECISION_FP16;
 }
 
 typedef struct pass {

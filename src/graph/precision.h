@@ -3,6 +3,7 @@
 #ifndef HM_GRAPH_PRECISION_H
 #define HM_GRAPH_PRECISION_H
 
+#include "device/cuda/cuda.h"
 #include "graph/graph.h"
 
 /* Half format of a mode, HM_F32 for fp32; whether its parameters are stored in half too. */
@@ -11,9 +12,9 @@ bool hm_precision_true(hm_precision p);
 const char *hm_precision_name(hm_precision p); /* "bf16-true" */
 /* The mode called `name`; false if there is none. */
 bool hm_precision_named(const char *name, hm_precision *out);
-/* HM_PRECISION_AUTO becomes bf16 where the CPU multiplies it itself, else fp16; what follows it are Lightning's names
- * "32-true", "bf16-mixed", "16-mixed", "16-true" for modes before it; the others stay. */
-hm_precision hm_precision_resolve(hm_precision p);
+/* HM_PRECISION_AUTO becomes bf16 where the device multiplies it itself, else fp16; what follows it are Lightning's
+ * names "32-true", "bf16-mixed", "16-mixed", "16-true" for modes before it; the others stay. */
+hm_precision hm_precision_resolve(hm_precision p, hm_device device);
 
 /* For a graph that is complete (forward, backward, update). Mixed modes keep parameters and states in fp32, and casts
  * make half copies of parameters once a run; true modes store the parameters in half. Kept outputs stay fp32.

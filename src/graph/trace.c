@@ -2,10 +2,7 @@
 #include "graph/trace.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "base/mem.h"
 
 #define PIECE 16384 /* numbers looked at by one thread at a time */
 
@@ -47,15 +44,26 @@ static hm_magnitudes look_at_all(hm_dtype type, const void *data, int64_t count)
     return all;
 }
 
+/* Where the tensor lies on the GPU it is counted there. */
+static hm_magnitudes measure(const hm_exec *e, const hm_tensor *t, const void *data) {
+    hm_cuda_measures m;
+    hm_magnitudes out = {.count = hm_count(t)};
+    if (hm_cuda_measure(hm_exec_cuda(e), t->dtype, data, hm_count(t), &m) != HM_OK)
+        return out;
+    float largest;
+    memcpy(&largest, &m.largest_bits, sizeof largest);
+    out.largest = (double)largest;
+    out.not_finite = (int64_t)m.not_finite;
+    out.zero = (int64_t)m.zero;
+    out.above = (int64_t)m.above;
+    out.below = (int64_t)m.below;
+    out.subnormal = (int64_t)m.subnormal;
+    return out;
+}
+
 hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t) {
-    hm_magnitudes m = {0};
-    void *numbers;
-    if (hm_alloc(&numbers, (size_t)hm_count(t) + 1, hm_dtype_size(t->dtype)) != HM_OK)
-        return m;
-    if (hm_exec_read(e, t, numbers) == HM_OK)
-        m = look_at_all(t->dtype, numbers, hm_count(t));
-    free(numbers);
-    return m;
+    const void *const data = hm_exec_data(e, t);
+    return hm_exec_cuda(e) != NULL ? measure(e, t, data) : look_at_all(t->dtype, data, hm_count(t));
 }
 
 hm_magnitudes hm_magnitudes_made(hm_exec *e, const hm_node *n, int o) {
@@ -96,7 +104,7 @@ static bool look(void *user, const hm_node *n) {
     return false;
 }
 
-hm_status hm_trace(hm_exec *e, uint64_t seed, int64_t step, hm_first_bad *out) {
+hm_status hm_trace(hm_exec *e, int ago, uint64_t seed, int64_t step, hm_first_bad *out) {
     memset(out, 0, sizeof *out);
-    return hm_exec_rehearse(e, seed, step, look, &(search){e, out});
+    return hm_exec_rehearse(e, ago, seed, step, look, &(search){e, out});
 }

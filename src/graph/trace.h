@@ -27,7 +27,7 @@ typedef struct hm_first_bad {
 } hm_first_bad;
 
 /* Runs seed and step again, changing nothing that outlives a run, up to the first node that makes infinities or NaN.
- * The graph's inputs must still hold what they held. */
-hm_status hm_trace(hm_exec *e, uint64_t seed, int64_t step, hm_first_bad *out);
+ * `ago`: as hm_exec_rehearse has it. */
+hm_status hm_trace(hm_exec *e, int ago, uint64_t seed, int64_t step, hm_first_bad *out);
 
 #endif

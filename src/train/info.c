@@ -146,7 +146,7 @@ done:
 }
 
 static hm_precision evaluated_in(const hm_info_options *o) {
-    return hm_precision_resolve(o->precision);
+    return hm_precision_resolve(o->precision, HM_DEVICE_CPU);
 }
 
 static hm_status print_evaluation(FILE *to, const hm_model_config *c, const hm_info_options *o) {
@@ -172,7 +172,7 @@ static hm_status build_step(hm_step **out, const hm_model_config *c, const hm_in
         .targets = OBJECTS,
         .criterion = hm_criterion_defaults(),
         .optim = hm_optim_defaults(),
-        .precision = hm_precision_resolve(info->precision),
+        .precision = hm_precision_resolve(info->precision, HM_DEVICE_CPU),
         .precision_override = info->precision_override,
         .accumulate = true};
     return hm_step_build(out, c, &o);
@@ -199,7 +199,7 @@ static void print_precision(FILE *to, const hm_step *step, const hm_info_options
     fprintf(
         to,
         "precision %s, node by node (-> forward, <- backward; bytes of results, and how many fewer than in fp32):\n",
-        hm_precision_name(hm_precision_resolve(o->precision)));
+        hm_precision_name(hm_precision_resolve(o->precision, HM_DEVICE_CPU)));
     hm_graph_dump_precision(step->graph, to);
     hm_graph_dump_precision(step->update, to);
 }

@@ -29,6 +29,9 @@ static const char *const iou_types[] = {"segm", "bbox", NULL};
 static const char *const precisions[] = {"fp32",    "bf16",       "fp16",     "bf16-true", "fp16-true", "auto",
                                          "32-true", "bf16-mixed", "16-mixed", "16-true",   NULL};
 
+static const char *const devices[] = {"auto", "cpu", "cuda", NULL}; /* in the order of hm_device_choice */
+#define DEVICE_HELP "cpu, cuda, or auto: the GPU where there is one"
+
 static const hm_setting train_table[] = {
     TEXT(TRAIN, dataset_dir, NULL,
          "folder of the data set, in COCO layout: train/ and valid/, and test/ if there is one, each with "
@@ -80,6 +83,8 @@ static const hm_setting train_table[] = {
     TRAIN(loss_scale, "65536", 1, 0x1p40,
           "loss scale with which fp16 begins; it halves when a step overflows and doubles after 2000 good ones"),
     SWITCH(TRAIN, run_test, "true", "judge the best weights on the test split, if there is one, at the end"),
+    HM_SETTING_OF(hm_train_options, device, "auto", devices, DEVICE_HELP),
+    SWITCH(TRAIN, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
     TRAIN(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
 };
 
@@ -91,6 +96,7 @@ static const hm_setting eval_table[] = {
     EVAL(num_workers, "0", 0, THREADS_MAX, "threads that decode images; 0 chooses"),
     EVAL(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
     HM_SETTING_OF(hm_eval_options, precision, "fp32", precisions, "precision in which the model computes"),
+    HM_SETTING_OF(hm_eval_options, device, "auto", devices, DEVICE_HELP),
     TEXT(EVAL, gt, NULL, "COCO annotation file by which a results file is judged, instead of weights"),
     TEXT(EVAL, dt, NULL, "that COCO results file"),
     HM_SETTING_OF(hm_eval_options, iou_type, "segm", iou_types,
@@ -105,6 +111,7 @@ static const hm_setting predict_table[] = {
     TEXT(PREDICT, out, NULL, "folder for predictions.json (COCO results) and one picture for each image"),
     PREDICT(threshold, "0.5", 0, 1, "only detections with a greater score"),
     HM_SETTING_OF(hm_predict_options, precision, "fp32", precisions, "precision in which the model computes"),
+    HM_SETTING_OF(hm_predict_options, device, "auto", devices, DEVICE_HELP),
     PREDICT(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
 };
 

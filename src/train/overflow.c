@@ -7,10 +7,10 @@
 #include "graph/trace.h"
 
 /* "images 3, 9" */
-static void image_ids(const hm_batch *b, char *out, size_t size) {
+static void image_ids(const hm_batch_images *b, char *out, size_t size) {
     size_t at = (size_t)snprintf(out, size, "images ");
     for (int32_t i = 0; i < b->n && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, "%s%lld", i ? ", " : "", (long long)b->image_ids[i]);
+        at += (size_t)snprintf(out + at, size - at, "%s%lld", i ? ", " : "", (long long)b->ids[i]);
 }
 
 static void describe(const hm_first_bad *f, char *out, size_t size) {
@@ -24,20 +24,23 @@ static void describe(const hm_first_bad *f, char *out, size_t size) {
         f->from);
 }
 
-/* The step ran with the scale that the state's last number tells. */
-hm_status hm_overflow_describe(hm_training *t, const hm_batch *batch, uint64_t seed, int64_t step, char *out,
-                               size_t size) {
+/* The step ran with the scale that the state's last number tells. On the GPU a later batch may have updated the weights
+ * since: the operation that overflowed is the same in all but rare cases. */
+hm_status hm_overflow_describe(hm_training *t, int ago, char *out, size_t size) {
     hm_first_bad f;
     char where[512] = "no single operation (the sum of several batches overflowed)", ids[160];
-    float *const scale = hm_store_find(t->store, HM_STATE_SCALE, NULL), now = scale[0];
+    const int64_t run = t->runs - 1 - ago;
+    float *scale = hm_store_find(t->store, HM_STATE_SCALE, NULL);
+    const float now = scale[0];
     if (t->update == NULL)
-        scale[0] = scale[2];
-    const hm_status st = hm_trace(t->exec, seed, step, &f);
+        scale[0] = ago == 0 ? scale[2] : (float)t->last_scale;
+    const hm_status st = hm_trace(t->exec, ago, (uint64_t)t->options->seed, run, &f);
+    scale = hm_store_find(t->store, HM_STATE_SCALE, NULL);
     scale[0] = now;
     HM_TRY(st);
     if (f.node != NULL)
         describe(&f, where, sizeof where);
-    image_ids(batch, ids, sizeof ids);
+    image_ids(&t->images[run % HM_LATE_MOST], ids, sizeof ids);
     snprintf(out, size, "%s: %s", ids, where);
     return HM_OK;
 }

@@ -2,7 +2,8 @@
  * graph, a row of metrics now and then, a validation, the weights. What a step computes is train/step.c's. */
 #include "train/training.h"
 
-static hm_status after_step(hm_training *t, int64_t epoch, const hm_losses *losses) {
+static hm_status after_step(hm_training *t, int64_t epoch) {
+    const hm_losses *const losses = &t->losses;
     hm_progress_value values[8];
     if (t->progress != NULL)
         hm_progress_step(t->progress, epoch + 1, t->batch_of_epoch, values, hm_training_brief(t, losses, values),
@@ -14,23 +15,29 @@ static hm_status after_step(hm_training *t, int64_t epoch, const hm_losses *loss
     return losses->overflow ? hm_overflow_report(t, losses) : HM_OK;
 }
 
+/* Looks at outcomes until no more than `left` are open. */
+static hm_status look(hm_training *t, int64_t epoch, int left) {
+    while (t->runs - t->seen > left) {
+        bool done;
+        HM_TRY(hm_training_outcome(t, &done));
+        if (done)
+            HM_TRY(after_step(t, epoch));
+    }
+    return HM_OK;
+}
+
 static hm_status train_epoch(hm_training *t, int64_t epoch) {
-    hm_losses losses;
     HM_TRY(hm_loader_epoch(t->train_loader, epoch, 0));
     if (t->progress != NULL)
         hm_progress_begin(t->progress, "train", t->options->epochs, hm_loader_batches(t->train_loader),
                           t->options->batch_size);
-    for (t->batch_of_epoch = 0;;) {
+    for (t->batch_of_epoch = 0;; t->batch_of_epoch++) {
         const hm_batch *batch;
         HM_TRY(hm_loader_next(t->train_loader, &batch));
         if (batch == NULL)
-            return HM_OK;
-        const int micro = (int)(t->batch_of_epoch++ % t->accumulate);
-        HM_TRY(hm_training_batch(t, batch, micro, &losses));
-        if (micro < t->accumulate - 1)
-            continue;
-        HM_TRY(hm_training_update(t, &losses));
-        HM_TRY(after_step(t, epoch, &losses));
+            return look(t, epoch, 0);
+        HM_TRY(hm_training_batch(t, batch));
+        HM_TRY(look(t, epoch, t->late));
     }
 }
 

@@ -12,6 +12,8 @@
 
 #define HM_LOG_EVERY       10 /* optimizer steps for one row of metrics.csv */
 #define HM_EVAL_PRECISIONS 3  /* fp32, bf16, fp16 */
+#define HM_LATE_MOST       2  /* batches that may be enqueued before the outcome of the first is looked at */
+#define HM_BATCH_IMAGES    64 /* images of a batch that a message names */
 #define HM_LAST            "last.safetensors"
 #define HM_BEST            "checkpoint_best_total.safetensors"
 
@@ -23,6 +25,12 @@ typedef struct hm_losses {
     double scale_used, scale_next; /* loss scale of this step and of the next */
     double terms[HM_MAX_TERMS];    /* in the order of hm_criterion.terms */
 } hm_losses;
+
+/* Which images a batch had. */
+typedef struct hm_batch_images {
+    int32_t n;
+    int64_t ids[HM_BATCH_IMAGES];
+} hm_batch_images;
 
 typedef struct hm_training {
     const hm_train_options *options;
@@ -43,10 +51,17 @@ typedef struct hm_training {
     hm_metrics_csv *csv;
     hm_audit_recorder *audit; /* NULL: no audit */
     int accumulate;           /* batches of one optimizer step */
-    int64_t step;             /* optimizer steps done */
-    int64_t skipped;          /* optimizer steps that overflowed */
+    hm_device device;
+    int late;                             /* batches enqueued before the outcome of one is looked at: 0, on the GPU 1 */
+    int64_t runs;                         /* batches enqueued: what the next one's random draws are named after */
+    int64_t seen;                         /* batches whose outcome was looked at */
+    hm_losses losses;                     /* of the step that is being looked at */
+    hm_batch_images images[HM_LATE_MOST]; /* of the last batches, by run */
+    int64_t step;                         /* optimizer steps done */
+    int64_t skipped;                      /* optimizer steps that overflowed */
     int64_t batch_of_epoch;
     double first_scale; /* loss scale of the first step */
+    double last_scale;  /* of the step after the last one looked at */
     double best;        /* of the watched metric; NaN before the first validation */
     double started;     /* seconds of the monotonic clock */
 } hm_training;
@@ -55,15 +70,15 @@ typedef struct hm_training {
 hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log);
 void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
 
-/* Forward and backward of one batch; batch `micro` (from 0) of its optimizer step. Adds to *losses, which the first
- * clears. */
-hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm_losses *losses);
-/* What follows the last batch of a step: the update, if it has not been made with the batch. */
-hm_status hm_training_update(hm_training *t, hm_losses *losses);
+/* Notes what the outcome of a batch is made of; before the first. */
+hm_status hm_training_watch(hm_training *t);
+/* Forward and backward of one batch, and the update if it is the last of its step. */
+hm_status hm_training_batch(hm_training *t, const hm_batch *batch);
+/* Looks at the outcome of the next batch not yet looked at (waits for it); t->losses are complete when *step_done. */
+hm_status hm_training_outcome(hm_training *t, bool *step_done);
 
-/* Finds the operation by which the batch that the graph holds overflowed, in words. */
-hm_status hm_overflow_describe(hm_training *t, const hm_batch *batch, uint64_t seed, int64_t step, char *out,
-                               size_t size);
+/* Finds the operation by which the batch `ago` batches before the last overflowed, in words. */
+hm_status hm_overflow_describe(hm_training *t, int ago, char *out, size_t size);
 /* Tells of a skipped step; HM_ERR_FORMAT with the same words when the loss scale cannot fall any more. */
 hm_status hm_overflow_report(hm_training *t, const hm_losses *losses);
 

@@ -39,7 +39,9 @@ static hm_status open_data(hm_training *t) {
 
 static hm_status choose_model(hm_training *t) {
     const hm_train_options *const o = t->options;
-    t->precision = o->amp ? hm_precision_resolve(o->precision) : HM_PRECISION_FP32;
+    HM_TRY(hm_device_choose(o->device, &t->device));
+    t->late = t->device == HM_DEVICE_CUDA ? HM_LATE_MOST - 1 : 0;
+    t->precision = o->amp ? hm_precision_resolve(o->precision, t->device) : HM_PRECISION_FP32;
     HM_TRY(hm_model_config_named(o->model, &t->config));
     if (o->resolution > 0)
         t->config.resolution = o->resolution;
@@ -98,23 +100,39 @@ static hm_status build_graphs(hm_training *t) {
     return HM_OK;
 }
 
-/* The planned peak, held against the machine's memory before anything is allocated. */
+/* Bytes that the device has for a run, and its name in a sentence. */
+static hm_status device_memory(const hm_training *t, double *bytes, char *name, size_t size) {
+    hm_cuda_about gpu;
+    if (t->device == HM_DEVICE_CPU) {
+        *bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+        snprintf(name, size, "this machine");
+        return HM_OK;
+    }
+    HM_TRY(hm_cuda_describe(&gpu));
+    *bytes = (double)gpu.free;
+    snprintf(name, size, "the GPU (%s)", gpu.name);
+    return HM_OK;
+}
+
+/* The planned peak, held against the device's memory before anything is allocated. */
 static hm_status check_memory(hm_training *t, const hm_exec_options *eo) {
     hm_plan plan;
+    char name[160];
+    double there;
+    HM_TRY(device_memory(t, &there, name, sizeof name));
     HM_TRY(hm_plan_make(&plan, t->graphs->graph, eo));
     const double arena = (double)plan.bytes, store = (double)hm_store_bytes(t->store), MiB = 1024.0 * 1024.0;
-    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     hm_plan_free(&plan);
     if (t->progress != NULL)
         hm_progress_note(t->progress,
-                         "%s at %d x %d, batch %d: weights, moments and averages %.1f MiB, one step %.1f MiB",
+                         "%s at %d x %d, batch %d, %s on %s: weights, moments and averages %.1f MiB, one step %.1f MiB",
                          t->config.name, t->config.resolution, t->config.resolution, t->options->batch_size,
-                         store / MiB, arena / MiB);
-    if (arena + store > machine)
+                         hm_precision_name(t->precision), name, store / MiB, arena / MiB);
+    if (arena + store > there)
         HM_FAIL(HM_ERR_MEMORY,
-                "training needs %.0f MiB and this machine has %.0f: a smaller batch_size (with more grad_accum_steps), "
+                "training needs %.0f MiB and %s has %.0f: a smaller batch_size (with more grad_accum_steps), "
                 "resolution or model would fit",
-                (arena + store) / MiB, machine / MiB);
+                (arena + store) / MiB, name, there / MiB);
     return HM_OK;
 }
 
@@ -155,8 +173,10 @@ static hm_status make_detectors(hm_training *t) {
     if (t->options->use_ema || hm_precision_true(t->precision))
         HM_TRY(hm_store_create(&t->judged));
     for (int i = 0; i < t->n_detectors; i++) {
-        const hm_detector_options d = {
-            .batch = t->options->batch_size, .threads = t->options->threads, .precision = t->judged_in[i]};
+        const hm_detector_options d = {.batch = t->options->batch_size,
+                                       .threads = t->options->threads,
+                                       .precision = t->judged_in[i],
+                                       .device = t->device};
         HM_TRY(hm_detector_new(&t->detectors[i], &t->config, t->judged != NULL ? t->judged : t->store, &d));
     }
     return HM_OK;
@@ -166,10 +186,14 @@ static hm_status make_executors(hm_training *t) {
     hm_exec_options eo = hm_exec_defaults();
     if (t->options->threads > 0)
         eo.threads = t->options->threads;
+    eo.device = t->device;
+    eo.deterministic = t->options->deterministic;
+    eo.tf32 = hm_precision_half(t->precision) != HM_F32;
     HM_TRY(check_memory(t, &eo));
     HM_TRY(hm_exec_create(&t->exec, t->graphs->graph, t->store, &eo));
     if (t->graphs->update != NULL)
         HM_TRY(hm_exec_create(&t->update, t->graphs->update, t->store, &eo));
+    HM_TRY(hm_training_watch(t));
     return make_detectors(t);
 }
 

@@ -1,74 +1,147 @@
-/* training_step.c: one batch into the graph and its losses out of it. */
+/* training_step.c: batches into the graph and losses out of it. On the GPU the outcome of a batch is looked at when the
+ * next one has been enqueued already, so that the device never waits for the host. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "train/training.h"
 
-static void put(hm_exec *e, const hm_tensor *t, const void *data) {
-    if (t != NULL)
-        memcpy(hm_exec_data(e, t), data, (size_t)hm_count(t) * hm_dtype_size(t->dtype));
+/* What is watched: of every batch, then of every step; the scale's state has HM_LOSS_SCALE_STATE numbers. */
+enum { WATCH_OVERFLOW, WATCH_TOTAL, WATCH_TERMS };
+enum { WATCH_NORM, WATCH_SKIPPED, WATCH_SCALE, N_WATCH_STEP };
+
+static int first_of_step(const hm_training *t) {
+    return t->update != NULL ? 0 : WATCH_TERMS + t->graphs->criterion.n_terms;
 }
 
-static void put_scalar(hm_exec *e, const hm_tensor *t, double value) {
-    const float v = (float)value;
-    if (t != NULL)
-        put(e, t, &v);
+/* The state as the graph has it after its update. */
+static const hm_tensor *scale_state(const hm_graph *g) {
+    const hm_tensor *found = NULL;
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (g->tensors[i]->base == NULL && strcmp(g->tensors[i]->name, HM_STATE_SCALE) == 0)
+            found = g->tensors[i];
+    return found;
 }
 
-static double scalar(hm_exec *e, const hm_tensor *t) {
-    return *(const float *)hm_exec_data(e, t);
-}
-
-static void put_batch(const hm_training *t, const hm_batch *b, int micro) {
-    const hm_targets *const targets = &t->graphs->criterion.targets;
-    put(t->exec, t->graphs->model->images, b->images);
-    put(t->exec, targets->counts, b->counts);
-    put(t->exec, targets->labels, b->labels);
-    put(t->exec, targets->boxes, b->boxes);
-    put(t->exec, targets->masks, b->masks);
-    put_scalar(t->exec, t->graphs->seed, 1.0 / t->accumulate);
-    put_scalar(t->exec, t->graphs->keep, micro > 0);
-}
-
-/* Number of this batch in the run, skipped steps included: what its random draws are named after. */
-static int64_t draw_of(const hm_training *t, int micro) {
-    return (t->step + t->skipped) * t->accumulate + micro;
-}
-
-hm_status hm_training_batch(hm_training *t, const hm_batch *batch, int micro, hm_losses *losses) {
+hm_status hm_training_watch(hm_training *t) {
     const hm_criterion *const c = &t->graphs->criterion;
-    if (micro == 0)
-        memset(losses, 0, sizeof *losses);
-    put_batch(t, batch, micro);
-    const uint64_t seed = (uint64_t)t->options->seed;
-    const bool audited = t->audit != NULL && micro == 0 && (t->step + t->skipped) % t->options->audit == 0;
-    const double scale = (double)hm_store_find(t->store, HM_STATE_SCALE, NULL)[0];
-    hm_exec_set_hook(t->exec, audited ? hm_audit_hook : NULL, t->audit);
-    HM_TRY(hm_exec_run(t->exec, seed, draw_of(t, micro)));
-    if (audited)
-        HM_TRY(hm_audit_write(t->audit, t->step + t->skipped, scale > 0 ? scale : t->first_scale));
-    hm_exec_set_hook(t->exec, NULL, NULL);
-    if (scalar(t->exec, t->graphs->overflow) != 0 && !losses->overflow) {
-        losses->overflow = true;
-        HM_TRY(hm_overflow_describe(t, batch, seed, draw_of(t, micro), losses->cause, sizeof losses->cause));
-    }
-    losses->total += scalar(t->exec, c->total) / t->accumulate;
+    const hm_optimizer *const o = &t->graphs->optimizer;
+    const hm_tensor *list[WATCH_TERMS + HM_MAX_TERMS + N_WATCH_STEP] = {t->graphs->overflow, c->total};
+    const hm_tensor *const step[N_WATCH_STEP] = {o->grad_norm, o->overflow,
+                                                 scale_state(t->update != NULL ? t->graphs->update : t->graphs->graph)};
+    int n = WATCH_TERMS;
     for (int i = 0; i < c->n_terms; i++)
-        losses->terms[i] += scalar(t->exec, c->terms[i].value) / t->accumulate;
+        list[n++] = c->terms[i].value;
+    if (t->update != NULL)
+        HM_TRY(hm_exec_watch(t->update, step, N_WATCH_STEP));
+    for (int i = 0; i < N_WATCH_STEP && t->update == NULL; i++)
+        list[n++] = step[i];
+    return hm_exec_watch(t->exec, list, n);
+}
+
+/* ---- in */
+
+static hm_status put(hm_exec *e, const hm_tensor *t, const void *data) {
+    return t != NULL ? hm_exec_write(e, t, data) : HM_OK;
+}
+
+static hm_status put_scalar(hm_exec *e, const hm_tensor *t, double value) {
+    const float v = (float)value;
+    return put(e, t, &v);
+}
+
+static hm_status put_batch(const hm_training *t, const hm_batch *b, int micro) {
+    const hm_targets *const targets = &t->graphs->criterion.targets;
+    HM_TRY(put(t->exec, t->graphs->model->images, b->images));
+    HM_TRY(put(t->exec, targets->counts, b->counts));
+    HM_TRY(put(t->exec, targets->labels, b->labels));
+    HM_TRY(put(t->exec, targets->boxes, b->boxes));
+    HM_TRY(put(t->exec, targets->masks, b->masks));
+    HM_TRY(put_scalar(t->exec, t->graphs->seed, 1.0 / t->accumulate));
+    return put_scalar(t->exec, t->graphs->keep, micro > 0);
+}
+
+static void remember_images(hm_training *t, const hm_batch *b) {
+    hm_batch_images *const to = &t->images[t->runs % HM_LATE_MOST];
+    to->n = b->n < HM_BATCH_IMAGES ? b->n : HM_BATCH_IMAGES;
+    memcpy(to->ids, b->image_ids, (size_t)to->n * sizeof *to->ids);
+}
+
+static hm_status run_audited(hm_training *t) {
+    const double scale = (double)hm_store_find(t->store, HM_STATE_SCALE, NULL)[0];
+    hm_exec_set_hook(t->exec, hm_audit_hook, t->audit);
+    HM_TRY(hm_exec_run(t->exec, (uint64_t)t->options->seed, t->runs));
+    hm_exec_set_hook(t->exec, NULL, NULL);
+    return hm_audit_write(t->audit, t->runs / t->accumulate, scale > 0 ? scale : t->first_scale);
+}
+
+hm_status hm_training_batch(hm_training *t, const hm_batch *batch) {
+    const int micro = (int)(t->runs % t->accumulate);
+    const int64_t step = t->runs / t->accumulate;
+    HM_TRY(put_batch(t, batch, micro));
+    remember_images(t, batch);
+    if (t->audit != NULL && micro == 0 && step % t->options->audit == 0)
+        HM_TRY(run_audited(t));
+    else
+        HM_TRY(hm_exec_run(t->exec, (uint64_t)t->options->seed, t->runs));
+    t->runs++;
+    return t->update != NULL && micro == t->accumulate - 1 ? hm_exec_run(t->update, (uint64_t)t->options->seed, step)
+                                                           : HM_OK;
+}
+
+/* ---- out */
+
+static hm_status look(hm_exec *e, int ago, int which, double *out) {
+    float v;
+    HM_TRY(hm_exec_watched(e, ago, which, &v));
+    *out = (double)v;
     return HM_OK;
 }
 
-hm_status hm_training_update(hm_training *t, hm_losses *losses) {
+static hm_status look_at_batch(hm_training *t, int ago, hm_losses *losses) {
+    const hm_criterion *const c = &t->graphs->criterion;
+    double v;
+    HM_TRY(look(t->exec, ago, WATCH_OVERFLOW, &v));
+    if (v != 0 && !losses->overflow) {
+        losses->overflow = true;
+        HM_TRY(hm_overflow_describe(t, ago, losses->cause, sizeof losses->cause));
+    }
+    HM_TRY(look(t->exec, ago, WATCH_TOTAL, &v));
+    losses->total += v / t->accumulate;
+    for (int i = 0; i < c->n_terms; i++) {
+        HM_TRY(look(t->exec, ago, WATCH_TERMS + i, &v));
+        losses->terms[i] += v / t->accumulate;
+    }
+    return HM_OK;
+}
+
+static hm_status look_at_step(hm_training *t, int ago, hm_losses *losses) {
     hm_exec *const e = t->update != NULL ? t->update : t->exec;
-    if (t->update != NULL)
-        HM_TRY(hm_exec_run(e, (uint64_t)t->options->seed, t->step));
-    losses->grad_norm = scalar(e, t->graphs->optimizer.grad_norm);
-    losses->overflow = scalar(e, t->graphs->optimizer.overflow) != 0;
-    const float *const scale = hm_store_find(t->store, HM_STATE_SCALE, NULL);
+    const int first = first_of_step(t);
+    float scale[HM_LOSS_SCALE_STATE];
+    double skipped;
+    HM_TRY(look(e, ago, first + WATCH_NORM, &losses->grad_norm));
+    HM_TRY(look(e, ago, first + WATCH_SKIPPED, &skipped));
+    HM_TRY(hm_exec_watched(e, ago, first + WATCH_SCALE, scale));
+    losses->overflow = skipped != 0;
     losses->scale_used = (double)scale[2];
-    losses->scale_next = (double)scale[0];
+    losses->scale_next = t->last_scale = (double)scale[0];
     if (losses->overflow)
         t->skipped++;
     else
         t->step++;
+    return HM_OK;
+}
+
+hm_status hm_training_outcome(hm_training *t, bool *step_done) {
+    const int64_t run = t->seen;
+    const int ago = (int)(t->runs - 1 - run);
+    *step_done = run % t->accumulate == t->accumulate - 1;
+    if (run % t->accumulate == 0)
+        memset(&t->losses, 0, sizeof t->losses);
+    HM_TRY(look_at_batch(t, ago, &t->losses));
+    if (*step_done)
+        HM_TRY(look_at_step(t, t->update != NULL ? (int)(t->runs / t->accumulate - 1 - run / t->accumulate) : ago,
+                            &t->losses));
+    t->seen++;
     return HM_OK;
 }

@@ -49,11 +49,11 @@ static hm_status open_eval(eval_run *u, const parity_case *c, bool imposed) {
     if (!imposed)
         hm_graph_output(u->graph, u->model->topk[0], "topk");
     HM_TRY(hm_graph_status(u->graph));
-    const hm_exec_options eo = hm_exec_defaults();
+    const hm_exec_options eo = parity_exec_options();
     HM_TRY(hm_exec_create(&u->exec, u->graph, u->store, &eo));
-    memcpy(hm_exec_data(u->exec, u->model->images), c->images, (size_t)(c->B * 3 * c->H * c->W) * sizeof(float));
+    HM_TRY(hm_exec_write(u->exec, u->model->images, c->images));
     if (c->padded)
-        memcpy(hm_exec_data(u->exec, u->model->padding), c->pad, (size_t)(c->B * c->H * c->W));
+        HM_TRY(hm_exec_write(u->exec, u->model->padding, c->pad));
     return HM_OK;
 }
 
@@ -62,7 +62,7 @@ static void check(parity_report *r, const eval_run *u, const char *output, const
     char name[160], key[128];
     snprintf(name, sizeof name, "eval.%s.%s", output, field);
     snprintf(key, sizeof key, "%s.%s", output, field);
-    const float *const x = hm_exec_data(u->exec, t);
+    const float *const x = host_of(u->exec, t);
     report_tensor(r, name, name, x, hm_count(t), 0,
                   report_tolerance(parity_number(r->c->tolerances, 0, "outputs_eval", key, "rel")));
     report_keep(r, name, HM_ST_F32, shape.rank, shape.dim, x);
@@ -72,7 +72,7 @@ static void check_all(parity_report *r, const eval_run *u, topk_difference d) {
     const hm_model *const m = u->model;
     const int64_t B = r->c->B;
     report_topk(r, "eval.topk", d, near_tie(r->c));
-    report_keep(r, "eval.topk", HM_ST_I32, 2, m->topk[0]->shape.dim, hm_exec_data(u->exec, m->topk[0]));
+    report_keep(r, "eval.topk", HM_ST_I32, 2, m->topk[0]->shape.dim, host_of(u->exec, m->topk[0]));
     for (int i = 0; i < m->n_outputs; i++) {
         const hm_prediction *const p = &m->outputs[i];
         check(r, u, m->output_names[i], "pred_logits", p->logits, p->logits->shape);
@@ -97,6 +97,7 @@ hm_status run_evaluation(parity_report *r, bool imposed, bool *swapped) {
         if (!*swapped)
             check_all(r, &u, d);
     }
+    host_forget();
     hm_exec_free(u.exec);
     hm_store_free(u.store);
     hm_model_free(u.model);

@@ -35,6 +35,7 @@ typedef struct side {
 } side;
 
 static void close_side(side *s) {
+    host_forget();
     hm_exec_free(s->exec);
     hm_store_free(s->store);
     hm_step_free(s->step);
@@ -61,9 +62,16 @@ static hm_status impose_matches(const parity_case *c, const side *s) {
     for (int i = 0; i < s->step->model->n_outputs; i++) {
         const hm_tensor *const match = s->step->criterion.match[i];
         const int64_t n = hm_dim(match, 1);
-        for (int64_t b = 0; b < c->B; b++)
-            HM_TRY(impose_image(c, s->step->model->output_names[i], b, (int32_t *)hm_exec_data(s->exec, match) + b * n,
-                                n));
+        hm_status st = HM_OK;
+        int32_t *const rows = malloc((size_t)hm_count(match) * sizeof *rows + 1);
+        if (rows == NULL)
+            HM_FAIL(HM_ERR_MEMORY, "no memory for the assignments");
+        for (int64_t b = 0; b < c->B && st == HM_OK; b++)
+            st = impose_image(c, s->step->model->output_names[i], b, rows + b * n, n);
+        if (st == HM_OK)
+            st = hm_exec_write(s->exec, match, rows);
+        free(rows);
+        HM_TRY(st);
     }
     return HM_OK;
 }
@@ -99,10 +107,10 @@ static hm_status run_side(parity_report *r, side *s, hm_precision precision, boo
     HM_TRY(hm_store_create(&s->store));
     HM_TRY(hm_store_add(s->store, s->step->graph));
     HM_TRY(parity_case_weights(c, s->store));
-    const hm_exec_options eo = hm_exec_defaults();
+    const hm_exec_options eo = parity_exec_options();
     HM_TRY(hm_exec_create(&s->exec, s->step->graph, s->store, &eo));
-    feed_batch(c, s->step, s->exec);
-    *(float *)hm_exec_data(s->exec, s->step->seed) = s->scale;
+    HM_TRY(feed_batch(c, s->step, s->exec));
+    HM_TRY(hm_exec_write(s->exec, s->step->seed, &s->scale));
     if (imposed) {
         HM_TRY(impose_topk(r, "train.topk", s->exec, s->step->model));
         HM_TRY(impose_matches(c, s));
@@ -116,8 +124,8 @@ typedef struct sums {
 
 static sums compare(const side *half, const side *full, int i) {
     const hm_tensor *const h = half->step->grads[i], *const f = full->step->grads[i];
-    const void *const x = hm_exec_data(half->exec, h);
-    const float *const y = hm_exec_data(full->exec, f);
+    const void *const x = host_of(half->exec, h);
+    const float *const y = host_of(full->exec, f);
     sums s = {0, 0};
     for (int64_t k = 0; k < hm_count(f); k++) {
         const double d = (double)(hm_float_at(h->dtype, x, (size_t)k) / half->scale) - (double)y[k];
@@ -130,8 +138,9 @@ static sums compare(const side *half, const side *full, int i) {
 static void keep_gradient(parity_report *r, const char *name, const side *half, int i) {
     const hm_tensor *const t = half->step->grads[i];
     float *const x = malloc((size_t)hm_count(t) * sizeof *x + 1);
+    const void *const numbers = host_of(half->exec, t);
     for (int64_t k = 0; x != NULL && k < hm_count(t); k++)
-        x[k] = hm_float_at(t->dtype, hm_exec_data(half->exec, t), (size_t)k) / half->scale;
+        x[k] = hm_float_at(t->dtype, numbers, (size_t)k) / half->scale;
     if (x != NULL)
         report_keep(r, name, HM_ST_F32, t->shape.rank, t->shape.dim, x);
     free(x);
@@ -170,10 +179,11 @@ static void report_output(parity_report *r, const side *half, const side *full, 
     snprintf(key, sizeof key, "%s.%s", full->step->model->output_names[i], field);
     if (h == NULL)
         return;
-    const float *const y = hm_exec_data(full->exec, f);
+    const void *const x = host_of(half->exec, h);
+    const float *const y = host_of(full->exec, f);
     double error = 0, norm = 0;
     for (int64_t k = 0; k < hm_count(f); k++) {
-        const double d = (double)hm_float_at(h->dtype, hm_exec_data(half->exec, h), (size_t)k) - (double)y[k];
+        const double d = (double)hm_float_at(h->dtype, x, (size_t)k) - (double)y[k];
         error += d * d;
         norm += (double)y[k] * (double)y[k];
     }

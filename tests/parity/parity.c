@@ -1,4 +1,4 @@
-/* parity.c: halfmask-parity CASE_DIR [--device cpu] [--precision fp32|bf16|fp16] [--dump OUT.safetensors]: runs a
+/* parity.c: halfmask-parity CASE_DIR [--device cpu|cuda] [--precision fp32|bf16|fp16] [--dump OUT.safetensors]: runs a
  * golden model case and prints one line per tensor (name, error, tolerance, verdict). Exit status 0 only when all
  * comparisons, and at least one, have passed. */
 #include <stdio.h>
@@ -7,8 +7,9 @@
 #include "runs.h"
 
 static int usage(void) {
-    fprintf(stderr,
-            "usage: halfmask-parity CASE_DIR [--device cpu] [--precision fp32|bf16|fp16] [--dump OUT.safetensors]\n");
+    fprintf(
+        stderr,
+        "usage: halfmask-parity CASE_DIR [--device cpu|cuda] [--precision fp32|bf16|fp16] [--dump OUT.safetensors]\n");
     return 2;
 }
 
@@ -43,8 +44,10 @@ int main(int argc, char **argv) {
         const bool more = i + 1 < argc;
         if (strcmp(argv[i], "--dump") == 0 && more) {
             dump = argv[++i];
-        } else if ((strcmp(argv[i], "--device") == 0 && more && strcmp(argv[i + 1], "cpu") == 0) ||
-                   (strcmp(argv[i], "--precision") == 0 && more && hm_precision_named(argv[i + 1], &precision) &&
+        } else if (strcmp(argv[i], "--device") == 0 && more &&
+                   (strcmp(argv[i + 1], "cpu") == 0 || strcmp(argv[i + 1], "cuda") == 0)) {
+            parity_device = strcmp(argv[++i], "cuda") == 0 ? HM_DEVICE_CUDA : HM_DEVICE_CPU;
+        } else if ((strcmp(argv[i], "--precision") == 0 && more && hm_precision_named(argv[i + 1], &precision) &&
                     precision <= HM_PRECISION_FP16)) {
             i++;
         } else if (argv[i][0] != '-' && dir == NULL) {
@@ -56,6 +59,10 @@ int main(int argc, char **argv) {
     }
     if (dir == NULL)
         return usage();
+    if (parity_device == HM_DEVICE_CUDA && !hm_cuda_available()) {
+        printf("parity: skipped: %s\n", hm_error_message());
+        return 77;
+    }
     parity_case c = {0};
     parity_report r = {.c = &c, .dumping = dump != NULL};
     const hm_status st = run_all(&r, &c, dir, dump, precision);

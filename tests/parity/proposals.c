@@ -61,8 +61,8 @@ topk_difference compare_topk(const parity_report *r, const char *name, hm_exec *
     if (t == NULL)
         return (topk_difference){.swapped = m->groups * B * K, .gap = INFINITY};
     for (int g = 0; g < m->groups; g++) {
-        const float *const scores = hm_exec_data(e, m->scores[g]);
-        const int32_t *const ours = imposed ? NULL : hm_exec_data(e, m->topk[g]);
+        const float *const scores = host_of(e, m->scores[g]);
+        const int32_t *const ours = imposed ? NULL : host_of(e, m->topk[g]);
         for (int64_t b = 0; b < B; b++) {
             const topk_difference d =
                 compare_row(scores + b * N, N, ours == NULL ? NULL : ours + b * K, K, t, (g * B + b) * K);
@@ -78,10 +78,17 @@ hm_status impose_topk(const parity_report *r, const char *name, hm_exec *e, cons
     const int64_t B = r->c->B, K = hm_dim(m->topk[0], 1);
     if (t == NULL)
         HM_FAIL(HM_ERR_FORMAT, "expected.safetensors has no %s of the right size", name);
-    for (int g = 0; g < m->groups; g++)
+    hm_status st = HM_OK;
+    int32_t *const chosen = malloc((size_t)(B * K) * sizeof *chosen + 1);
+    if (chosen == NULL)
+        HM_FAIL(HM_ERR_MEMORY, "no memory for the proposals");
+    for (int g = 0; g < m->groups && st == HM_OK; g++) {
         for (int64_t i = 0; i < B * K; i++)
-            ((int32_t *)hm_exec_data(e, m->topk[g]))[i] = expected_at(t, g * B * K + i);
-    return HM_OK;
+            chosen[i] = expected_at(t, g * B * K + i);
+        st = hm_exec_write(e, m->topk[g], chosen);
+    }
+    free(chosen);
+    return st;
 }
 
 void report_topk(parity_report *r, const char *name, topk_difference d, double tolerance) {

@@ -2,6 +2,7 @@
 #ifndef HM_PARITY_RUNS_H
 #define HM_PARITY_RUNS_H
 
+#include "device.h"
 #include "report.h"
 
 /* Three steps with AdamW's eps `tag` ("eps1e-08"). With `details` the first step's outputs, matches, losses and
@@ -16,7 +17,7 @@ hm_status run_evaluation(parity_report *r, bool imposed, bool *swapped);
 hm_status run_half(parity_report *r, hm_precision precision);
 
 /* The case's batch into the inputs of a step. */
-void feed_batch(const parity_case *c, const hm_step *s, hm_exec *e);
+hm_status feed_batch(const parity_case *c, const hm_step *s, hm_exec *e);
 /* [n, HW, C] -> [n, C, HW]; free() the result. */
 float *channels_first(const float *x, int64_t n, int64_t pixels, int64_t channels);
 /* Proposals of all groups against the tensor `name` [G, B, K]. */

@@ -46,16 +46,15 @@ static void mark_outputs(hm_step *s, bool details) {
         keep(s->graph, s->grads[i]);
 }
 
-void feed_batch(const parity_case *c, const hm_step *s, hm_exec *e) {
+hm_status feed_batch(const parity_case *c, const hm_step *s, hm_exec *e) {
     const hm_targets *const t = &s->criterion.targets;
-    memcpy(hm_exec_data(e, s->model->images), c->images, (size_t)(c->B * 3 * c->H * c->W) * sizeof(float));
+    HM_TRY(hm_exec_write(e, s->model->images, c->images));
     if (c->padded)
-        memcpy(hm_exec_data(e, s->model->padding), c->pad, (size_t)(c->B * c->H * c->W));
-    memcpy(hm_exec_data(e, t->counts), c->counts32, (size_t)c->B * 4);
-    memcpy(hm_exec_data(e, t->labels), c->labels, (size_t)(c->B * c->T) * 4);
-    memcpy(hm_exec_data(e, t->boxes), c->boxes, (size_t)(c->B * c->T) * 16);
-    if (c->masks != NULL)
-        memcpy(hm_exec_data(e, t->masks), c->masks, (size_t)(c->B * c->T) * c->mask_bytes);
+        HM_TRY(hm_exec_write(e, s->model->padding, c->pad));
+    HM_TRY(hm_exec_write(e, t->counts, c->counts32));
+    HM_TRY(hm_exec_write(e, t->labels, c->labels));
+    HM_TRY(hm_exec_write(e, t->boxes, c->boxes));
+    return c->masks != NULL ? hm_exec_write(e, t->masks, c->masks) : HM_OK;
 }
 
 static hm_status open_run(run *u, bool details, bool imposed) {
@@ -76,14 +75,14 @@ static hm_status open_run(run *u, bool details, bool imposed) {
     HM_TRY(hm_store_create(&u->store));
     HM_TRY(hm_store_add(u->store, u->step->graph));
     HM_TRY(parity_case_weights(c, u->store));
-    const hm_exec_options eo = hm_exec_defaults();
+    const hm_exec_options eo = parity_exec_options();
     HM_TRY(hm_exec_create(&u->exec, u->step->graph, u->store, &eo));
-    feed_batch(c, u->step, u->exec);
-    *(float *)hm_exec_data(u->exec, u->step->seed) = 1;
-    return HM_OK;
+    HM_TRY(feed_batch(c, u->step, u->exec));
+    return hm_exec_write(u->exec, u->step->seed, &(float){1});
 }
 
 static void close_run(run *u) {
+    host_forget();
     hm_exec_free(u->exec);
     hm_store_free(u->store);
     hm_step_free(u->step);
@@ -96,7 +95,7 @@ static void check_output(run *u, const char *output, const char *field, const hm
     snprintf(name, sizeof name, "train.%s.%s", output, field);
     snprintf(key, sizeof key, "%s.%s", output, field);
     const double tol = report_tolerance(parity_number(u->c->tolerances, 0, "outputs_train", key, "rel"));
-    const float *const x = hm_exec_data(u->exec, t);
+    const float *const x = host_of(u->exec, t);
     report_tensor(u->r, name, name, x, hm_count(t), 0, tol);
     report_keep(u->r, name, HM_ST_F32, t->shape.rank, t->shape.dim, x);
 }
@@ -106,7 +105,7 @@ static void check_spatial(run *u, const char *output, const hm_prediction *p) {
     snprintf(name, sizeof name, "train.%s.mask_spatial_features", output);
     snprintf(key, sizeof key, "%s.mask_spatial_features", output);
     const int64_t B = u->c->B, C = hm_dim(p->spatial, -1);
-    float *const x = channels_first(hm_exec_data(u->exec, p->spatial), B, p->mask_h * p->mask_w, C);
+    float *const x = channels_first(host_of(u->exec, p->spatial), B, p->mask_h * p->mask_w, C);
     report_tensor(u->r, name, name, x, hm_count(p->spatial), 0,
                   report_tolerance(parity_number(u->c->tolerances, 0, "outputs_train", key, "rel")));
     report_keep(u->r, name, HM_ST_F32, 4, (const int64_t[]){B, C, p->mask_h, p->mask_w}, x);
@@ -121,7 +120,7 @@ static void check_taps(run *u) {
         const char *const name = m->taps[i].name;
         const double tol =
             report_tolerance(parity_number(u->c->tolerances, 0, "activations", name + strlen("act."), "rel"));
-        const float *const x = hm_exec_data(u->exec, t);
+        const float *const x = host_of(u->exec, t);
         const bool map = strncmp(name, "act.backbone_feature", 20) == 0 || strncmp(name, "act.projector", 13) == 0;
         float *const y = map ? channels_first(x, hm_dim(t, 0), hm_dim(t, 1) * hm_dim(t, 2), hm_dim(t, 3)) : NULL;
         report_tensor(u->r, name, name, map ? y : x, hm_count(t), 0, tol);
@@ -137,8 +136,8 @@ static void check_topk(run *u, bool imposed) {
     int32_t *const chosen = malloc((size_t)(G * B * K) * 4 + 1);
     float *const scores = malloc((size_t)(G * B * N) * 4 + 1);
     for (int64_t g = 0; g < G; g++) {
-        memcpy(chosen + g * B * K, hm_exec_data(u->exec, m->topk[g]), (size_t)(B * K) * 4);
-        memcpy(scores + g * B * N, hm_exec_data(u->exec, m->scores[g]), (size_t)(B * N) * 4);
+        memcpy(chosen + g * B * K, host_of(u->exec, m->topk[g]), (size_t)(B * K) * 4);
+        memcpy(scores + g * B * N, host_of(u->exec, m->scores[g]), (size_t)(B * N) * 4);
     }
     report_keep(u->r, "train.topk", HM_ST_I32, 3, (const int64_t[]){G, B, K}, chosen);
     report_keep(u->r, "train.two_stage_scores", HM_ST_F32, 3, (const int64_t[]){G, B, N}, scores);
@@ -157,7 +156,7 @@ static void check_pairs(run *u, const char *prefix, int i, bool keep_them) {
     const int64_t n = hm_dim(match, 1);
     int32_t *const pairs = malloc((size_t)n * 8 + 8);
     for (int64_t b = 0; b < u->c->B; b++) {
-        const int32_t *const row = (const int32_t *)hm_exec_data(u->exec, match) + b * n;
+        const int32_t *const row = (const int32_t *)host_of(u->exec, match) + b * n;
         char name[200];
         int64_t k = 0;
         for (int64_t q = 0; q < n; q++)
@@ -181,7 +180,7 @@ static void check_pairs(run *u, const char *prefix, int i, bool keep_them) {
 static void check_cost(run *u, int i) {
     const parity_case *const c = u->c;
     const int64_t n = hm_dim(u->step->criterion.cost[i], 1), cols = c->n_targets;
-    const float *const ours = hm_exec_data(u->exec, u->step->criterion.cost[i]);
+    const float *const ours = host_of(u->exec, u->step->criterion.cost[i]);
     float *const cost = malloc((size_t)(n * cols) * 4 + 4);
     char name[128];
     for (int64_t b = 0, at = 0; b < c->B; at += c->counts[b], b++)
@@ -205,11 +204,11 @@ static void check_losses(run *u, const cJSON *expected, const char *prefix, doub
     const hm_criterion *const k = &u->step->criterion;
     char name[160];
     snprintf(name, sizeof name, "%stotal", prefix);
-    const double total = *(const float *)hm_exec_data(u->exec, k->total);
+    const double total = *(const float *)host_of(u->exec, k->total);
     report_number(u->r, name, total, parity_number(expected, NAN, "total", NULL, NULL),
                   fmax(least, report_tolerance(parity_number(u->c->tolerances, 0, "total", "rel", NULL))));
     for (int i = 0; i < k->n_terms; i++) {
-        const double ours = *(const float *)hm_exec_data(u->exec, k->terms[i].value);
+        const double ours = *(const float *)host_of(u->exec, k->terms[i].value);
         if (least > 0 && is_count(k->terms[i].name))
             continue;
         double value = parity_number(expected, NAN, "terms", k->terms[i].name, "value");
@@ -277,7 +276,7 @@ static void check_gradient(run *u, const hm_tensor *p, const hm_tensor *grad) {
         return;
     }
     float *const none = grad == NULL ? calloc((size_t)hm_count(p) + 1, sizeof(float)) : NULL;
-    const float *const x = grad == NULL ? none : hm_exec_data(u->exec, grad);
+    const float *const x = grad == NULL ? none : host_of(u->exec, grad);
     report_keep(u->r, name, HM_ST_F32, p->shape.rank, p->shape.dim, x);
     free(none);
     if (grad == NULL)
@@ -356,7 +355,7 @@ static void first_step(run *u, bool imposed) {
     }
     const cJSON *const l = cJSON_GetObjectItem(u->c->losses, "step0");
     check_losses(u, l, "", 0);
-    report_number(u->r, "grad_norm", *(const float *)hm_exec_data(u->exec, s->optimizer.grad_norm),
+    report_number(u->r, "grad_norm", *(const float *)host_of(u->exec, s->optimizer.grad_norm),
                   parity_number(l, NAN, "grad_norm", NULL, NULL),
                   report_tolerance(parity_number(u->c->tolerances, 0, "gradient_overall", "rel", NULL)));
     for (int i = 0; i < s->n_params; i++)
@@ -374,7 +373,7 @@ static void later_step(run *u, int k) {
     check_losses(u, l, prefix,
                  k == 0 ? 0 : 1e-3); /* one uncertain point that changes places moves a mask loss by 1e-4 */
     snprintf(prefix, sizeof prefix, "step.%s.%d.grad_norm", u->tag, k);
-    report_number(u->r, prefix, *(const float *)hm_exec_data(u->exec, u->step->optimizer.grad_norm),
+    report_number(u->r, prefix, *(const float *)host_of(u->exec, u->step->optimizer.grad_norm),
                   parity_number(l, NAN, "grad_norm_before_clip", NULL, NULL), k == 0 ? 1e-4 : 1e-3);
 }
 
@@ -391,6 +390,7 @@ static hm_status one_step(run *u, int k, bool imposed, topk_difference *d) {
     topk_name(u, k, name);
     if (imposed)
         HM_TRY(impose_topk(u->r, name, u->exec, u->step->model));
+    host_forget();
     HM_TRY(hm_exec_run(u->exec, u->c->seed, k));
     *d = compare_topk(u->r, name, u->exec, u->step->model, imposed);
     return HM_OK;

@@ -98,7 +98,7 @@ static hm_first_bad bad_step(bench *b) {
     assert_true(digest(b) == before);
     assert_true(state(b, HM_STATE_SCALE, 0) == scale / 2);
     assert_true(state(b, HM_STATE_PROGRESS, 1) == skipped + 1);
-    OK(hm_trace(b->e, 1, 5, &f));
+    OK(hm_trace(b->e, 0, 1, 5, &f));
     assert_true(digest(b) == before && state(b, HM_STATE_SCALE, 0) == scale / 2);
     assert_non_null(f.node);
     return f;

@@ -237,19 +237,19 @@ static void full_precision_is_there(void **state) {
     assert_int_equal(o.precision, HM_PRECISION_AUTO);
     assert_true(o.amp);
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "precision", "32-true", NULL));
-    assert_int_equal(hm_precision_resolve(o.precision), HM_PRECISION_FP32);
+    assert_int_equal(hm_precision_resolve(o.precision, HM_DEVICE_CPU), HM_PRECISION_FP32);
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "precision", "16-mixed", NULL));
-    assert_int_equal(hm_precision_resolve(o.precision), HM_PRECISION_FP16);
+    assert_int_equal(hm_precision_resolve(o.precision, HM_DEVICE_CPU), HM_PRECISION_FP16);
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "precision", "bf16-mixed", NULL));
-    assert_int_equal(hm_precision_resolve(o.precision), HM_PRECISION_BF16);
+    assert_int_equal(hm_precision_resolve(o.precision, HM_DEVICE_CPU), HM_PRECISION_BF16);
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "precision", "16-true", NULL));
-    assert_int_equal(hm_precision_resolve(o.precision), HM_PRECISION_FP16_TRUE);
+    assert_int_equal(hm_precision_resolve(o.precision, HM_DEVICE_CPU), HM_PRECISION_FP16_TRUE);
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "amp", "false", NULL));
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "adamw-eps", "1e-4", NULL));
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "fused-optimizer", "false", NULL));
     assert_true(!o.amp && o.adamw_eps == 1e-4 && !o.fused_optimizer);
     hm_options_free(HM_COMMAND_TRAIN, &o);
-    assert_int_equal(hm_precision_resolve(HM_PRECISION_AUTO),
+    assert_int_equal(hm_precision_resolve(HM_PRECISION_AUTO, HM_DEVICE_CPU),
                      hm_cpu_has_bf16() ? HM_PRECISION_BF16 : HM_PRECISION_FP16);
 }
 

@@ -9,6 +9,7 @@ struct hm_cuda {
     cudaStream_t stream, uploads;
     cudaEvent_t uploaded;
     struct hm_cuda_products *products; /* lt_gemm.cu's */
+    hm_cuda_measures *measures;        /* measure.cu's, on the device */
 };
 
 /* Stands for an op's call where HM_LAUNCH wants one. */

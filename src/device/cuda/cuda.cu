@@ -80,6 +80,14 @@ bool hm_cuda_available(void) {
     return hm_cuda_open(&d) == HM_OK;
 }
 
+bool hm_cuda_is_real(void) {
+#ifdef HM_EMULATED
+    return false;
+#else
+    return true;
+#endif
+}
+
 hm_status hm_cuda_describe(hm_cuda_about *out) {
     hm_cuda *d;
     size_t all;
@@ -196,7 +204,7 @@ hm_status hm_cuda_event_wait(hm_cuda_event *e) {
     if (now != cudaErrorNotReady)
         return hm_cuda_failed(now, __FILE__, __LINE__);
     cudaGetLastError();
-    counts.waits++;
+    counts.holds++;
     HM_CUDA_TRY(cudaEventSynchronize(e->event));
     return HM_OK;
 }

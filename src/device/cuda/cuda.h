@@ -6,6 +6,7 @@
 #ifndef HM_DEVICE_CUDA_CUDA_H
 #define HM_DEVICE_CUDA_CUDA_H
 
+#include "base/dtype.h"
 #include "base/status.h"
 
 #ifdef __cplusplus
@@ -14,6 +15,9 @@ extern "C" {
 
 /* Where tensors lie and kernels run. */
 typedef enum hm_device { HM_DEVICE_CPU, HM_DEVICE_CUDA } hm_device;
+
+/* What a user asked for; auto takes the GPU where there is one, cuda fails where there is none. */
+hm_status hm_device_choose(hm_device_choice choice, hm_device *out);
 
 typedef struct hm_cuda hm_cuda;
 
@@ -27,6 +31,7 @@ typedef struct hm_cuda_draw {
  * HM_ERR_UNSUPPORTED, with the reason, where there is none or it is too old. */
 hm_status hm_cuda_open(hm_cuda **out);
 bool hm_cuda_available(void); /* hm_cuda_open would succeed */
+bool hm_cuda_is_real(void);   /* false where kernels are emulated */
 
 typedef struct hm_cuda_about {
     char name[128];
@@ -74,11 +79,20 @@ void hm_cuda_graph_free(hm_cuda_graph *g);
  * `packed` lie on the device. */
 hm_status hm_cuda_pack(hm_cuda *d, const float *const *source, const int *at, const int *count, int n, float *packed);
 
+/* How large n numbers are, and how many of them fp16 would not hold (waits). */
+typedef struct hm_cuda_measures {
+    unsigned largest_bits;         /* of the largest finite magnitude, as fp32 */
+    unsigned long long not_finite; /* infinities and NaN */
+    unsigned long long zero, above, below, subnormal;
+} hm_cuda_measures;
+hm_status hm_cuda_measure(hm_cuda *d, hm_dtype type, const void *p, int64_t n, hm_cuda_measures *out);
+
 /* Since the process began; kernels of a captured graph count when it is launched. */
 typedef struct hm_cuda_counts {
     int64_t launches;    /* kernels and library calls enqueued one by one */
     int64_t graphs;      /* captured graphs launched */
-    int64_t waits;       /* times the host waited for the device */
+    int64_t waits;       /* times the host waited for all that it had enqueued */
+    int64_t holds;       /* times it waited for an event, with later work still enqueued */
     int64_t allocations; /* of device or pinned memory */
 } hm_cuda_counts;
 hm_cuda_counts hm_cuda_count(void);

@@ -16,6 +16,10 @@ bool hm_cuda_available(void) {
     return false;
 }
 
+bool hm_cuda_is_real(void) {
+    return false;
+}
+
 hm_status hm_cuda_describe(hm_cuda_about *out) {
     *out = (hm_cuda_about){0};
     return none();
@@ -44,6 +48,7 @@ UNREACHED(hm_cuda_uploaded, hm_cuda *d)
 UNREACHED(hm_cuda_capture_begin, hm_cuda *d)
 UNREACHED(hm_cuda_capture_end, hm_cuda *d, hm_cuda_graph **out)
 UNREACHED(hm_cuda_graph_launch, hm_cuda *d, hm_cuda_graph *g)
+UNREACHED(hm_cuda_measure, hm_cuda *d, hm_dtype type, const void *p, int64_t n, hm_cuda_measures *out)
 UNREACHED(hm_cuda_pack, hm_cuda *d, const float *const *source, const int *at, const int *count, int n, float *packed)
 
 void hm_cuda_free(void *p) {}
