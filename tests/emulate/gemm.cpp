@@ -12,6 +12,12 @@ static double at(hm_dtype type, const void *p, int64_t i) {
     return (double)hm_float_at(type, p, (size_t)i);
 }
 
+static double rounded(hm_dtype type, double x) {
+    float room;
+    hm_float_put(type, &room, 0, (float)x);
+    return at(type, &room, 0);
+}
+
 static void multiply(const hm_cuda_gemm &g, const void *a, const void *b, const void *bias, void *c) {
     for (int64_t l = 0; l < g.batch; l++)
         for (int64_t i = 0; i < g.m; i++)
@@ -22,8 +28,9 @@ static void multiply(const hm_cuda_gemm &g, const void *a, const void *b, const 
                            at(g.type, b, l * g.stride_b + (g.tb ? j * g.ldb + k : k * g.ldb + j));
                 const int64_t to = l * g.stride_c + i * g.ldc + j;
                 const double before = g.beta != 0 ? (double)g.beta * at(g.out, c, to) : 0;
-                const double add = bias != nullptr ? at(g.bias_type, bias, j) : 0;
-                hm_float_put(g.out, c, (size_t)to, (float)((double)g.alpha * sum + before + add));
+                const double add = bias != nullptr ? rounded(g.out, at(g.bias_type, bias, j)) : 0;
+                const double all = (double)g.alpha * sum + before + add;
+                hm_float_put(g.out, c, (size_t)to, g.relu && all < 0 ? 0 : (float)all);
             }
 }
 

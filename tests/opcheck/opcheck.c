@@ -41,6 +41,8 @@ struct oc_state {
     hm_tensor *out[MAX_TENSORS];
     int n_out;
     hm_tensor *seed[MAX_TENSORS]; /* cotangents, by output; NULL without gradient */
+    hm_tensor *full[MAX_TENSORS]; /* not stored in half */
+    int n_full;
     double tol_norm, tol_element, h;
     double half_factor; /* of the tolerances in half; 0: not run in half */
     hm_dtype dtype;     /* in which floats are stored at the moment */
@@ -83,7 +85,7 @@ bool oc_case(oc *o, const char *name) {
     snprintf(s->name, sizeof s->name, "%s", name);
     s->key = hm_rng_key(1, name);
     s->draws = 0;
-    s->n_in = s->n_out = 0;
+    s->n_in = s->n_out = s->n_full = 0;
     s->tol_norm = 1e-5;
     s->tol_element = 1e-4;
     s->h = 1e-5;
@@ -190,6 +192,13 @@ hm_tensor *oc_bytes(oc *o, hm_shape shape, const uint8_t *values) {
 void oc_output(oc *o, hm_tensor *t) {
     if (o->s->n_out < MAX_TENSORS)
         o->s->out[o->s->n_out++] = t;
+}
+
+hm_tensor *oc_full(oc *o, hm_tensor *t) {
+    if (o->s->n_full == MAX_TENSORS)
+        die("too many fp32 tensors in one case");
+    o->s->full[o->s->n_full++] = t;
+    return t;
 }
 
 void oc_tolerance(oc *o, double norm, double element) {
@@ -555,8 +564,12 @@ static void check_type(oc *o, bool differences) {
     hm_store_free(store);
 }
 
-/* Whether the precision policy keeps this result in fp32 whatever reads it (statistics, losses). */
-static bool stays_full(const hm_tensor *t) {
+/* Whether the case wants this tensor in fp32, or the precision policy keeps this result so whatever reads it
+ * (statistics, losses). */
+static bool stays_full(const struct oc_state *s, const hm_tensor *t) {
+    for (int i = 0; i < s->n_full; i++)
+        if (s->full[i] == t)
+            return true;
     for (size_t i = 0; t->producer != NULL && i < hm_policies_count; i++)
         if (hm_policies[i].op == t->producer->op) {
             const char *const out = hm_policies[i].out;
@@ -573,7 +586,9 @@ static bool stays_full(const hm_tensor *t) {
 static bool store_in(oc *o, hm_dtype half) {
     for (int i = 0; i < o->s->n_in; i++) {
         const oc_tensor *const x = &o->s->in[i];
-        for (int64_t k = 0; x->values != NULL && x->t->storage == HM_INPUT && k < hm_count(x->t); k++) {
+        if (x->values == NULL || x->t->storage != HM_INPUT || stays_full(o->s, x->t))
+            continue;
+        for (int64_t k = 0; k < hm_count(x->t); k++) {
             float bits; /* room for either */
             hm_float_put(half, &bits, 0, (float)x->values[k]);
             x->values[k] = (double)hm_float_at(half, &bits, 0);
@@ -583,7 +598,7 @@ static bool store_in(oc *o, hm_dtype half) {
     }
     for (size_t i = 0; i < o->g->n_tensors; i++) {
         hm_tensor *const t = o->g->tensors[i];
-        if ((t->storage == HM_TEMP || t->storage == HM_INPUT) && hm_dtype_is_float(t->dtype) && !stays_full(t))
+        if ((t->storage == HM_TEMP || t->storage == HM_INPUT) && hm_dtype_is_float(t->dtype) && !stays_full(o->s, t))
             t->dtype = half;
     }
     o->s->dtype = half;

@@ -46,6 +46,8 @@ void oc_tolerance(oc *o, double norm, double element);
 /* The case is run with bf16 and fp16 storage of every float too, where the tolerance is two units in the last place
  * times `factor` (default 1; more for longer chains of roundings); 0 leaves half out: say why in a comment. */
 void oc_half(oc *o, double factor);
+/* Keeps a tensor in fp32 where the case runs in half, as the precision policy may; returns it. */
+hm_tensor *oc_full(oc *o, hm_tensor *t);
 /* Step of the finite differences (default 1e-5); 0 skips them: say why in a comment (a kink everywhere, no gradient).
  */
 void oc_difference_step(oc *o, double h);

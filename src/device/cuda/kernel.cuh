@@ -157,6 +157,29 @@ template <int N, typename T> __device__ inline void hm_save(T *p, const float *x
     *(hm_pack<T, N> *)p = v;
 }
 
+/* The same from number i of a tensor whose type is known only at run time. */
+template <int N> __device__ inline void hm_load(hm_in t, int64_t i, float *x) {
+    if (t.type == HM_F32)
+        hm_load<N>((const float *)t.p + i, x);
+    else if (t.type == HM_F16)
+        hm_load<N>((const __half *)t.p + i, x);
+    else
+        hm_load<N>((const __nv_bfloat16 *)t.p + i, x);
+}
+template <int N> __device__ inline void hm_save(hm_out t, int64_t i, const float *x) {
+    if (t.type == HM_F32)
+        hm_save<N>((float *)t.p + i, x);
+    else if (t.type == HM_F16)
+        hm_save<N>((__half *)t.p + i, x);
+    else
+        hm_save<N>((__nv_bfloat16 *)t.p + i, x);
+}
+
+/* Host side: whether an array starts where vectors may. */
+static inline bool hm_aligned(const void *p) {
+    return (uintptr_t)p % 16 == 0;
+}
+
 /* ---- device side: threads */
 
 __device__ inline int64_t hm_first(void) {

@@ -1,7 +1,8 @@
 /* lt_gemm.cu: products through cuBLASLt. What the library proposes for a product is asked for once and kept.
  *
  * cuBLASLt thinks in columns: a row-major c = op(a) op(b) is its c' = op(b)' op(a)', so operands and sizes change
- * places and the bias runs along its rows, as its epilogue wants it. */
+ * places and the bias runs along its rows, as its epilogue wants it: in the type of the result, so another one (an fp32
+ * bias of half products) is rounded into a corner of the workspace first. */
 #include "device/cuda/lt_gemm.h"
 
 #include <cublasLt.h>
@@ -11,12 +12,13 @@
 #include "device/cuda/context.cuh"
 
 #define WORKSPACE ((size_t)32 << 20)
+#define BIAS_ROOM ((size_t)256 << 10) /* after it */
 
 /* A product as cuBLASLt must know it beforehand. */
 typedef struct known {
     hm_cuda_gemm g;
-    int align_a, align_b, align_c;
-    bool bias;
+    int align_a, align_b, align_c, align_bias;
+    bool bias; /* there is one, in the type of the result */
 } known;
 
 typedef struct prepared {
@@ -24,7 +26,7 @@ typedef struct prepared {
     cublasLtMatmulDesc_t op;
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algo;
-    bool bias_apart; /* the library has no product with this bias: a kernel adds it */
+    bool apart; /* the library has no product with this epilogue: a kernel does its work */
 } prepared;
 
 struct hm_cuda_products {
@@ -51,7 +53,7 @@ hm_status hm_cuda_products_start(hm_cuda *d) {
     const cublasStatus_t st = cublasLtCreate(&d->products->handle);
     if (st != CUBLAS_STATUS_SUCCESS)
         HM_FAIL(HM_ERR_UNSUPPORTED, "cuBLASLt does not start (%s)", cublasLtGetStatusName(st));
-    return hm_cuda_alloc(d, &d->products->workspace, WORKSPACE);
+    return hm_cuda_alloc(d, &d->products->workspace, WORKSPACE + BIAS_ROOM);
 }
 
 static cudaDataType_t type_of(hm_dtype t) {
@@ -88,18 +90,26 @@ static hm_status describe(prepared *p) {
     return layout(&p->c, g, g->out, g->m, g->n, g->ldc, g->stride_c);
 }
 
-static hm_status set_bias(prepared *p, bool on) {
+/* bias: its address, or one aligned as it is. */
+static hm_status set_epilogue(prepared *p, bool on, const void *bias) {
     const hm_cuda_gemm *const g = &p->key.g;
-    const cublasLtEpilogue_t epilogue = on ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-    const cudaDataType_t type = type_of(g->bias_type);
+    const bool add = on && p->key.bias, relu = on && g->relu;
+    const cublasLtEpilogue_t epilogue = add && relu ? CUBLASLT_EPILOGUE_RELU_BIAS
+                                        : add       ? CUBLASLT_EPILOGUE_BIAS
+                                        : relu      ? CUBLASLT_EPILOGUE_RELU
+                                                    : CUBLASLT_EPILOGUE_DEFAULT;
+    const cudaDataType_t type = type_of(g->out);
     LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
-    if (on)
-        LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
+    if (!add)
+        return HM_OK;
+    LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
+    LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
     return HM_OK;
 }
 
 static cublasStatus_t propose(const hm_cuda_products *lt, prepared *p) {
     const uint64_t workspace = WORKSPACE;
+    const uint32_t sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* of parts of k: never rounded to half */
     const uint32_t a = (uint32_t)p->key.align_b, b = (uint32_t)p->key.align_a, c = (uint32_t)p->key.align_c;
     cublasLtMatmulPreference_t wish;
     cublasLtMatmulHeuristicResult_t best;
@@ -108,6 +118,8 @@ static cublasStatus_t propose(const hm_cuda_products *lt, prepared *p) {
     if (st != CUBLAS_STATUS_SUCCESS)
         return st;
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    if (p->key.g.out != HM_F32)
+        cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &sums, sizeof sums);
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &a, sizeof a);
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b);
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c);
@@ -118,19 +130,19 @@ static cublasStatus_t propose(const hm_cuda_products *lt, prepared *p) {
     return st == CUBLAS_STATUS_SUCCESS && found == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : st;
 }
 
-static hm_status prepare(const hm_cuda_products *lt, prepared *p) {
+static hm_status prepare(const hm_cuda_products *lt, prepared *p, const void *bias) {
     const hm_cuda_gemm *const g = &p->key.g;
     HM_TRY(describe(p));
-    HM_TRY(set_bias(p, p->key.bias));
+    HM_TRY(set_epilogue(p, true, bias));
     if (propose(lt, p) == CUBLAS_STATUS_SUCCESS)
         return HM_OK;
-    p->bias_apart = p->key.bias;
-    HM_TRY(set_bias(p, false));
+    p->apart = p->key.bias || g->relu;
+    HM_TRY(set_epilogue(p, false, NULL));
     LT_TRY(propose(lt, p));
     return HM_OK;
 }
 
-static hm_status find(hm_cuda_products *lt, const known *key, prepared **out) {
+static hm_status find(hm_cuda_products *lt, const known *key, const void *bias, prepared **out) {
     for (size_t i = 0; i < lt->n; i++)
         if (memcmp(&lt->list[i]->key, key, sizeof *key) == 0) {
             *out = lt->list[i];
@@ -139,54 +151,98 @@ static hm_status find(hm_cuda_products *lt, const known *key, prepared **out) {
     HM_TRY(hm_grow(&lt->list, &lt->cap, lt->n + 1, sizeof *lt->list));
     HM_TRY(hm_alloc(out, 1, sizeof **out));
     memcpy(&(*out)->key, key, sizeof *key);
-    HM_TRY(prepare(lt, *out)); /* on failure the run fails: what was made is lost with the process */
+    HM_TRY(prepare(lt, *out, bias)); /* on failure the run fails: what was made is lost with the process */
     lt->list[lt->n++] = *out;
     return HM_OK;
 }
 
-/* c [rows, n] += bias */
-static __global__ void add_bias(hm_out c, hm_in bias, int64_t rows, int64_t n, int64_t ld) {
-    for (hm_each(i, rows * n)) {
-        const int64_t at = i / n * ld + i % n;
-        c.put(at, hm_get(c.type, c.p, at) + bias[i % n]);
+/* Element i of c [batch, m, n]: where it is. */
+static __device__ int64_t place(const hm_cuda_gemm *g, int64_t i) {
+    const int64_t row = i / g->n;
+    return row / g->m * g->stride_c + row % g->m * g->ldc + i % g->n;
+}
+
+/* The epilogue of c, or of zero where there is no product. */
+static __global__ void finish(hm_out c, hm_in bias, hm_cuda_gemm g, bool product) {
+    for (hm_each(i, g.batch * g.m * g.n)) {
+        const int64_t at = place(&g, i);
+        const float x = (product ? hm_get(c.type, c.p, at) : 0) + (bias.p != NULL ? bias[i % g.n] : 0);
+        c.put(at, g.relu && x < 0 ? 0 : x);
     }
 }
 
-static __global__ void clear(hm_out c, hm_in bias, int64_t rows, int64_t n, int64_t ld) {
-    for (hm_each(i, rows * n))
-        c.put(i / n * ld + i % n, bias.p != NULL ? bias[i % n] : 0);
+static __global__ void round_bias(hm_out to, hm_in bias, int64_t n) {
+    for (hm_each(i, n))
+        to.put(i, bias[i]);
+}
+
+/* Keys are compared as bytes, so field by field: the caller's padding may be anything. */
+static void make_key(known *key, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, const void *c) {
+    memset(key, 0, sizeof *key);
+    key->g.ta = g->ta;
+    key->g.tb = g->tb;
+    key->g.m = g->m;
+    key->g.n = g->n;
+    key->g.k = g->k;
+    key->g.lda = g->lda;
+    key->g.ldb = g->ldb;
+    key->g.ldc = g->ldc;
+    key->g.batch = g->batch;
+    key->g.stride_a = g->stride_a;
+    key->g.stride_b = g->stride_b;
+    key->g.stride_c = g->stride_c;
+    key->g.type = g->type;
+    key->g.out = g->out;
+    key->g.tf32 = g->tf32 && g->type == HM_F32;
+    key->g.relu = g->relu;
+    key->align_a = alignment(a, g->lda, g->stride_a, g->type);
+    key->align_b = alignment(b, g->ldb, g->stride_b, g->type);
+    key->align_c = alignment(c, g->ldc, g->stride_c, g->out);
+    key->align_bias = bias != NULL ? alignment(bias, 0, 0, g->out) : 0;
+    key->bias = bias != NULL;
+}
+
+/* The bias in the type of the result, if there is one; NULL too where it has no room. */
+static hm_status typed_bias(hm_cuda *d, const hm_cuda_gemm *g, const void *bias, const void **out) {
+    const hm_cuda_caller call = {d};
+    void *const room = (char *)d->products->workspace + WORKSPACE;
+    const bool fits = (uint64_t)g->n * (g->out == HM_F32 ? 4 : 2) <= BIAS_ROOM;
+    const bool turn = bias != NULL && g->bias_type != g->out;
+    *out = !turn ? bias : fits ? room : NULL;
+    if (turn && fits)
+        HM_LAUNCH(&call, round_bias, hm_blocks_strided(g->n, 128), 128, 0, (hm_out{room, g->out}),
+                  (hm_in{bias, g->bias_type}), g->n);
+    return HM_OK;
+}
+
+static hm_status enqueue(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c,
+                         bool *finished) {
+    hm_cuda_products *const lt = d->products;
+    known key;
+    prepared *p;
+    const void *typed;
+    HM_TRY(typed_bias(d, g, bias, &typed));
+    make_key(&key, g, a, b, typed, c);
+    key.g.relu = g->relu && (typed != NULL || bias == NULL);
+    HM_TRY(find(lt, &key, typed, &p));
+    HM_TRY(set_epilogue(p, !p->apart, typed));
+    LT_TRY(cublasLtMatmul(lt->handle, p->op, &g->alpha, b, p->b, a, p->a, &g->beta, c, p->c, c, p->c, &p->algo,
+                          lt->workspace, WORKSPACE, hm_cuda_stream(d)));
+    hm_cuda_launched();
+    *finished = !p->apart && (typed != NULL || bias == NULL);
+    return HM_OK;
 }
 
 hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c) {
     const hm_cuda_caller call = {d};
+    const bool product = g->k > 0;
+    bool finished = !product && g->beta != 0 && bias == NULL && !g->relu;
     if (g->m == 0 || g->n == 0 || g->batch == 0)
         return HM_OK;
-    const hm_out out = {c, g->out};
-    const hm_in by = {bias, g->bias_type};
-    if (g->k == 0) {
-        if (g->beta == 0)
-            HM_LAUNCH(&call, clear, hm_blocks_strided(g->batch * g->m * g->n, 256), 256, 0, out, by, g->batch * g->m,
-                      g->n, g->ldc);
-        return HM_OK;
-    }
-    hm_cuda_products *const lt = d->products;
-    known key;
-    prepared *p;
-    memset(&key, 0, sizeof key); /* padding too: keys are compared as bytes */
-    memcpy(&key.g, g, sizeof *g);
-    key.g.alpha = key.g.beta = 0;
-    key.align_a = alignment(a, g->lda, g->stride_a, g->type);
-    key.align_b = alignment(b, g->ldb, g->stride_b, g->type);
-    key.align_c = alignment(c, g->ldc, g->stride_c, g->out);
-    key.bias = bias != NULL;
-    key.g.tf32 = g->tf32 && g->type == HM_F32;
-    HM_TRY(find(lt, &key, &p));
-    if (key.bias && !p->bias_apart)
-        LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
-    LT_TRY(cublasLtMatmul(lt->handle, p->op, &g->alpha, b, p->b, a, p->a, &g->beta, c, p->c, c, p->c, &p->algo,
-                          lt->workspace, WORKSPACE, hm_cuda_stream(d)));
-    hm_cuda_launched();
-    if (p->bias_apart)
-        HM_LAUNCH(&call, add_bias, hm_blocks_strided(g->m * g->n, 256), 256, 0, out, by, g->m, g->n, g->ldc);
+    if (product)
+        HM_TRY(enqueue(d, g, a, b, bias, c, &finished));
+    if (!finished)
+        HM_LAUNCH(&call, finish, hm_blocks_strided(g->batch * g->m * g->n, 256), 256, 0, (hm_out{c, g->out}),
+                  (hm_in{bias, g->bias_type}), *g, product || g->beta != 0);
     return HM_OK;
 }

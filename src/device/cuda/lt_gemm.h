@@ -11,7 +11,8 @@ extern "C" {
 
 /* c [m, n] = alpha op(a) op(b) + beta c + bias, all row-major, summed in fp32: op(a) [m, k] is a or, with ta, the
  * transpose of a [k, m]; op(b) [k, n] likewise. `batch` products whose operands are stride_* elements apart (0:
- * shared). a and b have one type; c that type or fp32. bias [n] (or none) is added to every row before c is rounded. */
+ * shared). a and b have one type; c that type or fp32. bias [n] (or none), rounded to c's type, is added to every row;
+ * with relu, what is then negative becomes 0; only then c is rounded. */
 typedef struct hm_cuda_gemm {
     bool ta, tb;
     int64_t m, n, k;
@@ -20,6 +21,7 @@ typedef struct hm_cuda_gemm {
     hm_dtype type, out, bias_type;
     float alpha, beta;
     bool tf32; /* operands of fp32 may be rounded to TF32 */
+    bool relu;
 } hm_cuda_gemm;
 
 /* Contiguous operands, one product, alpha 1, beta 0. */
@@ -42,6 +44,7 @@ static inline hm_cuda_gemm hm_cuda_gemm_of(bool ta, bool tb, int64_t m, int64_t 
     g.alpha = 1;
     g.beta = 0;
     g.tf32 = false;
+    g.relu = false;
     return g;
 }
 

@@ -5,6 +5,9 @@
 HM_CPU_DECLARE(conv2d);
 HM_CPU_DECLARE(conv2d_dw);
 HM_CPU_DECLARE(conv2d_dx);
+HM_CUDA_DECLARE(conv2d);
+HM_CUDA_DECLARE(conv2d_dw);
+HM_CUDA_DECLARE(conv2d_dx);
 hm_status hm_conv2d_ref(const hm_call *c);
 hm_status hm_conv2d_dw_ref(const hm_call *c);
 hm_status hm_conv2d_dx_ref(const hm_call *c);
@@ -78,6 +81,15 @@ static size_t workspace_dw(const hm_node *n, int threads) {
     return (size_t)(threads * (HM_CONV2D_DW_PIXELS + HM_CONV2D_DW_CHANNELS) * a->ci) * sizeof(float);
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    const hm_conv2d_attr *const a = n->attr;
+    const bool back = n->op == &hm_op_conv2d_dx;
+    return hm_conv2d_room_of(n, n->op == &hm_op_conv2d_dw ? 1 : 0, back ? a->h * a->w : a->ho * a->wo,
+                             back ? a->co : a->ci)
+               .floats *
+           sizeof(float);
+}
+
 const hm_op hm_op_conv2d = {
     .name = "conv2d",
     .infer = infer,
@@ -85,6 +97,8 @@ const hm_op hm_op_conv2d = {
     .ref = hm_conv2d_ref,
     .cpu = HM_CPU_KERNELS(conv2d),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(conv2d),
+    .cuda_workspace = cuda_workspace,
 };
 const hm_op hm_op_conv2d_dw = {
     .name = "conv2d_dw",
@@ -92,6 +106,8 @@ const hm_op hm_op_conv2d_dw = {
     .ref = hm_conv2d_dw_ref,
     .cpu = HM_CPU_KERNELS(conv2d_dw),
     .workspace = workspace_dw,
+    .cuda = HM_CUDA_KERNEL(conv2d_dw),
+    .cuda_workspace = cuda_workspace,
 };
 const hm_op hm_op_conv2d_dx = {
     .name = "conv2d_dx",
@@ -99,4 +115,6 @@ const hm_op hm_op_conv2d_dx = {
     .ref = hm_conv2d_dx_ref,
     .cpu = HM_CPU_KERNELS(conv2d_dx),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(conv2d_dx),
+    .cuda_workspace = cuda_workspace,
 };

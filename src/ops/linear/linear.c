@@ -4,12 +4,18 @@
 #include "device/cpu/colsum.h"
 #include "device/cpu/matmul_bf16.h"
 #include "ops/linear/linear_attr.h"
+#include "ops/product.h"
 
 HM_CPU_DECLARE(linear);
 HM_CPU_DECLARE(linear_act_back);
 HM_CPU_DECLARE(linear_db);
 HM_CPU_DECLARE(linear_dw);
 HM_CPU_DECLARE(linear_dx);
+HM_CUDA_DECLARE(linear);
+HM_CUDA_DECLARE(linear_act_back);
+HM_CUDA_DECLARE(linear_db);
+HM_CUDA_DECLARE(linear_dw);
+HM_CUDA_DECLARE(linear_dx);
 hm_status hm_linear_ref(const hm_call *c);
 hm_status hm_linear_act_back_ref(const hm_call *c);
 hm_status hm_linear_db_ref(const hm_call *c);
@@ -82,6 +88,15 @@ static size_t db_workspace(const hm_node *n, int threads) {
     return (size_t)(hm_colsum_blocks(hm_rows(dz, 1)) * hm_dim(dz, -1)) * sizeof(float);
 }
 
+static size_t db_cuda_workspace(const hm_node *n) {
+    const hm_tensor *const dz = n->in[0];
+    return (size_t)(hm_linear_db_parts(hm_rows(dz, 1)) * hm_dim(dz, -1)) * sizeof(float);
+}
+
+static size_t product_cuda_workspace(const hm_node *n) {
+    return hm_product_room_of(n->in[0], n->in[1], n->out[n->n_out - 1], false).floats * sizeof(float);
+}
+
 static bool native_always(const hm_node *n) {
     (void)n;
     return true;
@@ -95,6 +110,8 @@ const hm_op hm_op_linear = {
     .cpu = HM_CPU_KERNELS(linear),
     .native = hm_linear_native,
     .release = hm_matmul_bf16_release,
+    .cuda = HM_CUDA_KERNEL(linear),
+    .cuda_workspace = product_cuda_workspace,
 };
 const hm_op hm_op_linear_act_back = {
     .name = "linear_act_back",
@@ -102,6 +119,7 @@ const hm_op hm_op_linear_act_back = {
     .ref = hm_linear_act_back_ref,
     .cpu = HM_CPU_KERNELS(linear_act_back),
     .native = native_always,
+    .cuda = HM_CUDA_KERNEL(linear_act_back),
     .in_place = true,
 };
 const hm_op hm_op_linear_db = {
@@ -111,6 +129,8 @@ const hm_op hm_op_linear_db = {
     .cpu = HM_CPU_KERNELS(linear_db),
     .native = native_always,
     .workspace = db_workspace,
+    .cuda = HM_CUDA_KERNEL(linear_db),
+    .cuda_workspace = db_cuda_workspace,
 };
 const hm_op hm_op_linear_dw = {
     .name = "linear_dw",
@@ -119,6 +139,8 @@ const hm_op hm_op_linear_dw = {
     .cpu = HM_CPU_KERNELS(linear_dw),
     .native = hm_linear_native,
     .release = hm_matmul_bf16_release,
+    .cuda = HM_CUDA_KERNEL(linear_dw),
+    .cuda_workspace = product_cuda_workspace,
 };
 const hm_op hm_op_linear_dx = {
     .name = "linear_dx",
@@ -127,4 +149,6 @@ const hm_op hm_op_linear_dx = {
     .cpu = HM_CPU_KERNELS(linear_dx),
     .native = hm_linear_native,
     .release = hm_matmul_bf16_release,
+    .cuda = HM_CUDA_KERNEL(linear_dx),
+    .cuda_workspace = product_cuda_workspace,
 };

@@ -25,7 +25,18 @@ typedef struct hm_matmul_attr {
 typedef struct hm_matmul_sizes {
     int64_t m, n, k, batch, stride_a, stride_b;
 } hm_matmul_sizes;
+#ifdef __cplusplus
+extern "C" {
+#endif
 hm_matmul_sizes hm_matmul_sizes_of(const hm_node *n);
+#ifdef __cplusplus
+}
+#endif
+
+/* On the GPU column sums over rows are taken in this many parts: a number that depends on the shape alone. */
+static inline int hm_linear_db_parts(int64_t rows) {
+    return rows > 256 * 32 ? 256 : rows > 32 ? (int)(rows / 32) : 1;
+}
 
 /* bf16 operands go to the processor's own bf16 products; fp16 ones are multiplied as fp32 copies, as are empty ones,
  * for which oneDNN has no product. linear and its gradients: two operands, then perhaps a bias. */

@@ -1,8 +1,10 @@
 /* matmul.c: batched products. Gradients are products again; where an operand is shared by the batch, its gradient is
  * their sum. */
 #include "ops/linear/linear_attr.h"
+#include "ops/product.h"
 
 HM_CPU_DECLARE(matmul);
+HM_CUDA_DECLARE(matmul);
 hm_status hm_matmul_ref(const hm_call *c);
 
 extern const hm_op hm_op_matmul;
@@ -66,10 +68,17 @@ static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor
     return g->status;
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    const hm_matmul_attr *const attr = n->attr;
+    return hm_product_room_of(n->in[0], n->in[1], n->out[0], attr->sum).floats * sizeof(float);
+}
+
 const hm_op hm_op_matmul = {
     .name = "matmul",
     .infer = infer,
     .grad = grad,
     .ref = hm_matmul_ref,
     .cpu = HM_CPU_KERNELS(matmul),
+    .cuda = HM_CUDA_KERNEL(matmul),
+    .cuda_workspace = cuda_workspace,
 };

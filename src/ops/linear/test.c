@@ -42,6 +42,34 @@ static void no_gradient(oc *o) {
     oc_end(o);
 }
 
+/* In half some tensors stay in fp32, as in layers that the precision policy excepts. */
+static void mixed(oc *o, const char *name, bool x_full, bool w_full, bool b_full, bool y_full, hm_act act) {
+    if (!oc_case(o, name))
+        return;
+    hm_tensor *const x = oc_input(o, HM_SHAPE(37, 24), -1, 1), *const w = oc_input(o, HM_SHAPE(19, 24), -1, 1);
+    hm_tensor *const b = oc_input(o, HM_SHAPE(19), -1, 1);
+    hm_tensor *const y = hm_linear(o->g, x, w, b, act);
+    hm_tensor *const all[] = {x, w, b, y};
+    const bool full[] = {x_full, w_full, b_full, y_full};
+    for (int i = 0; i < 4; i++)
+        if (full[i])
+            oc_full(o, all[i]);
+    oc_output(o, y);
+    oc_end(o);
+}
+
+static void matmul_mixed(oc *o, const char *name, bool a_full, bool b_full) {
+    if (!oc_case(o, name))
+        return;
+    hm_tensor *const a = oc_input(o, HM_SHAPE(3, 9, 17), -1, 1), *const b = oc_input(o, HM_SHAPE(17, 8), -1, 1);
+    if (a_full)
+        oc_full(o, a);
+    if (b_full)
+        oc_full(o, b);
+    oc_output(o, hm_matmul(o->g, a, b, false, false));
+    oc_end(o);
+}
+
 static void matmul_case(oc *o, const char *name, hm_shape a, hm_shape b, bool ta, bool tb) {
     if (!oc_case(o, name))
         return;
@@ -61,6 +89,11 @@ static void matmul_cases(oc *o) {
         snprintf(name, sizeof name, "matmul_%d%d_single", ta, tb);
         matmul_case(o, name, HM_SHAPE(ta ? k : m, ta ? m : k), HM_SHAPE(tb ? n : k, tb ? k : n), ta, tb);
     }
+    matmul_case(o, "matmul_shared_a", HM_SHAPE(6, 10), HM_SHAPE(3, 10, 7), false, false);
+    matmul_case(o, "matmul_shared_a_11", HM_SHAPE(10, 6), HM_SHAPE(3, 7, 10), true, true);
+    matmul_case(o, "matmul_empty_batch", HM_SHAPE(0, 4, 5), HM_SHAPE(5, 6), false, false);
+    matmul_mixed(o, "matmul_fp32_a", true, false);
+    matmul_mixed(o, "matmul_fp32_b", false, true);
     if (oc_case(o, "matmul_inner_differs")) {
         hm_matmul(o->g, oc_input(o, HM_SHAPE(2, 3), -1, 1), oc_input(o, HM_SHAPE(2, 3), -1, 1), false, false);
         oc_end_refused(o, "inner dimensions");
@@ -85,6 +118,16 @@ void opcheck_linear(oc *o) {
     linear_case(o, "gelu_large", HM_SHAPE(33, 20), HM_SHAPE(40, 20), true, HM_ACT_GELU, 10);
     linear_case(o, "silu", HM_SHAPE(33, 20), HM_SHAPE(40, 20), true, HM_ACT_SILU, 1);
     linear_case(o, "silu_large_no_bias", HM_SHAPE(33, 20), HM_SHAPE(40, 20), false, HM_ACT_SILU, 30);
+    linear_case(o, "one_column", HM_SHAPE(700, 6), HM_SHAPE(1, 6), true, HM_ACT_NONE, 1);
+    linear_case(o, "columns_in_tiles", HM_SHAPE(97, 4), HM_SHAPE(520, 4), true, HM_ACT_NONE, 1);
+    linear_case(o, "columns_odd", HM_SHAPE(97, 4), HM_SHAPE(523, 4), true, HM_ACT_SILU, 1);
+    linear_case(o, "rows_in_many_parts", HM_SHAPE(9001, 2), HM_SHAPE(8, 2), true, HM_ACT_NONE, 1);
+    linear_case(o, "relu_no_bias", HM_SHAPE(33, 20), HM_SHAPE(41, 20), false, HM_ACT_RELU, 1);
+    mixed(o, "fp32_x", true, false, false, false, HM_ACT_NONE);
+    mixed(o, "fp32_w", false, true, false, false, HM_ACT_GELU);
+    mixed(o, "fp32_bias", false, false, true, false, HM_ACT_NONE);
+    mixed(o, "fp32_y", false, false, true, true, HM_ACT_GELU);
+    mixed(o, "fp32_all_but_w", true, false, true, true, HM_ACT_SILU);
     constant_input(o);
     no_gradient(o);
     refused(o, "width_differs", HM_SHAPE(3, 5), HM_SHAPE(4, 6), HM_SHAPE(4), HM_ACT_NONE, "do not fit the weight");

@@ -4,8 +4,10 @@
 #include "graph/op.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear.h"
+#include "ops/product.h"
 
 HM_CPU_DECLARE(mask_logits);
+HM_CUDA_DECLARE(mask_logits);
 hm_status hm_mask_logits_ref(const hm_call *c);
 
 extern const hm_op hm_op_mask_logits;
@@ -34,10 +36,18 @@ static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor
     return g->status;
 }
 
+/* A row of the bias, after what the product needs. */
+static size_t cuda_workspace(const hm_node *n) {
+    const hm_product_room r = hm_product_room_of(n->in[1], n->in[0], n->out[0], false);
+    return (r.floats + (size_t)hm_dim(n->in[0], 1)) * sizeof(float);
+}
+
 const hm_op hm_op_mask_logits = {
     .name = "mask_logits",
     .infer = infer,
     .grad = grad,
     .ref = hm_mask_logits_ref,
     .cpu = HM_CPU_KERNELS(mask_logits),
+    .cuda = HM_CUDA_KERNEL(mask_logits),
+    .cuda_workspace = cuda_workspace,
 };
