@@ -4,6 +4,7 @@
 #include "graph/op.h"
 
 HM_CPU_DECLARE(hm_accumulate);
+HM_CUDA_DECLARE(hm_accumulate);
 hm_status hm_accumulate_ref(const hm_call *c);
 
 extern const hm_op hm_op_accumulate;
@@ -24,6 +25,7 @@ const hm_op hm_op_accumulate = {
     .no_grad = true,
     .ref = hm_accumulate_ref,
     .cpu = HM_CPU_KERNELS(hm_accumulate),
+    .cuda = HM_CUDA_KERNEL(hm_accumulate),
     .updates = true,
 };
 

@@ -6,6 +6,8 @@
 
 HM_CPU_DECLARE(hm_activation);
 HM_CPU_DECLARE(hm_activation_back);
+HM_CUDA_DECLARE(hm_activation);
+HM_CUDA_DECLARE(hm_activation_back);
 hm_status hm_activation_ref(const hm_call *c);
 hm_status hm_activation_back_ref(const hm_call *c);
 
@@ -34,6 +36,7 @@ const hm_op hm_op_activation = {
     .grad = activation_grad,
     .ref = hm_activation_ref,
     .cpu = HM_CPU_KERNELS(hm_activation),
+    .cuda = HM_CUDA_KERNEL(hm_activation),
     .in_place = true,
 };
 
@@ -42,6 +45,7 @@ const hm_op hm_op_activation_back = {
     .infer = activation_infer,
     .ref = hm_activation_back_ref,
     .cpu = HM_CPU_KERNELS(hm_activation_back),
+    .cuda = HM_CUDA_KERNEL(hm_activation_back),
     .in_place = true,
 };
 

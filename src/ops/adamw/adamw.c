@@ -9,6 +9,8 @@
 
 HM_CPU_DECLARE(hm_adamw);
 HM_CPU_DECLARE(hm_adamw_fused);
+HM_CUDA_DECLARE(hm_adamw);
+HM_CUDA_DECLARE(hm_adamw_fused);
 hm_status hm_adamw_ref(const hm_call *c);
 hm_status hm_adamw_fused_ref(const hm_call *c);
 
@@ -37,6 +39,11 @@ static bool native(const hm_node *n) {
     return true;
 }
 
+/* One tensor's inputs are in adamw_fused's order. */
+static size_t cuda_workspace(const hm_node *n) {
+    return (size_t)hm_adamw_fused_count(n->n_in) * sizeof(hm_adamw_cuda_work);
+}
+
 const hm_op hm_op_adamw = {
     .name = "adamw",
     .infer = adamw_infer,
@@ -44,6 +51,8 @@ const hm_op hm_op_adamw = {
     .ref = hm_adamw_ref,
     .cpu = HM_CPU_KERNELS(hm_adamw),
     .native = native,
+    .cuda = HM_CUDA_KERNEL(hm_adamw),
+    .cuda_workspace = cuda_workspace,
     .updates = true,
 };
 
@@ -88,6 +97,8 @@ const hm_op hm_op_adamw_fused = {
     .cpu = HM_CPU_KERNELS(hm_adamw_fused),
     .native = native,
     .workspace = fused_workspace,
+    .cuda = HM_CUDA_KERNEL(hm_adamw_fused),
+    .cuda_workspace = cuda_workspace,
     .updates = true,
 };
 

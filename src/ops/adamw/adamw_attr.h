@@ -21,8 +21,14 @@ typedef struct hm_adamw_target {
     uint64_t key; /* of the stochastic rounding of half parameters */
 } hm_adamw_target;
 
+/* The GPU's workspace: for each tensor its scalars (those of the first one with the same options) and its key. */
+typedef struct hm_adamw_cuda_work {
+    hm_adamw_scalars s;
+    uint64_t key;
+} hm_adamw_cuda_work;
+
 /* adamw_fused: inputs p, m, v of each tensor, then each gradient, then grad_factor, lr_factor, step and skip. */
-static inline int hm_adamw_fused_count(int n_in) {
+HM_INLINE int hm_adamw_fused_count(int n_in) {
     return (n_in - 4) / 4;
 }
 

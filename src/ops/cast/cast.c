@@ -4,6 +4,7 @@
 #include "graph/op.h"
 
 HM_CPU_DECLARE(hm_cast);
+HM_CUDA_DECLARE(hm_cast);
 hm_status hm_cast_ref(const hm_call *c);
 
 static hm_status infer(hm_graph *g, hm_node *n) {
@@ -33,6 +34,7 @@ const hm_op hm_op_cast = {
     .ref = hm_cast_ref,
     .cpu = HM_CPU_KERNELS(hm_cast),
     .native = native,
+    .cuda = HM_CUDA_KERNEL(hm_cast),
 };
 
 hm_tensor *hm_cast(hm_graph *g, hm_tensor *x, hm_dtype to) {

@@ -14,7 +14,8 @@ typedef struct hm_broadcast_map {
 } hm_broadcast_map;
 
 static inline hm_broadcast_map hm_broadcast_make(hm_shape large, hm_shape small) {
-    hm_broadcast_map m = {0};
+    hm_broadcast_map m;
+    memset(&m, 0, sizeof m);
     for (int i = 0; i < large.rank; i++) {
         const int j = i - (large.rank - small.rank);
         const bool kept = j >= 0 && small.dim[j] == large.dim[i];
@@ -84,6 +85,22 @@ static inline int64_t hm_sum_tasks(const hm_broadcast_map *m) {
 static inline int64_t hm_sum_parts(const hm_broadcast_map *m) {
     const int64_t units = hm_sum_units(m), most = m->kept[m->rank - 1] ? units / 32 : units;
     return hm_sum_tasks(m) >= 16 || most < 2 ? 1 : most > 16 ? 16 : most;
+}
+
+/* The same on the GPU. There blocks add up columns (HM_SUM_CUDA_LANES rows at a time, so many columns wide) when the
+ * last dimension is kept, and warps rows when it is summed; `blocks` of them are there already. */
+#define HM_SUM_CUDA_LANES 8
+static inline int64_t hm_sum_cuda_share(int64_t units, int64_t fewest, int64_t blocks, int64_t enough, int64_t most) {
+    const int64_t wanted = blocks > 0 ? enough / blocks : 1, parts = units / fewest < wanted ? units / fewest : wanted;
+    return parts < 1 ? 1 : parts > most ? most : parts;
+}
+static inline int64_t hm_sum_cuda_columns_parts(int64_t units, int64_t rows, int64_t columns) {
+    return hm_sum_cuda_share(units, 4 * HM_SUM_CUDA_LANES, rows * ((columns + 127) / 128), 1024, 128);
+}
+static inline int64_t hm_sum_cuda_parts(const hm_broadcast_map *m) {
+    const int64_t n = m->dim[m->rank - 1], outer = hm_broadcast_outer(m, false), rows = hm_broadcast_outer(m, true);
+    return m->kept[m->rank - 1] ? hm_sum_cuda_columns_parts(outer, rows, n)
+                                : hm_sum_cuda_share(outer * n, 4096, rows, 8192, 8192);
 }
 
 /* scale_residual_back sums over rows in this many parts. */

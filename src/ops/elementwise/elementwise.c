@@ -10,6 +10,12 @@ HM_CPU_DECLARE(hm_sum_to);
 HM_CPU_DECLARE(hm_broadcast);
 HM_CPU_DECLARE(hm_scale_residual);
 HM_CPU_DECLARE(hm_scale_residual_back);
+HM_CUDA_DECLARE(hm_add);
+HM_CUDA_DECLARE(hm_mul);
+HM_CUDA_DECLARE(hm_sum_to);
+HM_CUDA_DECLARE(hm_broadcast);
+HM_CUDA_DECLARE(hm_scale_residual);
+HM_CUDA_DECLARE(hm_scale_residual_back);
 hm_status hm_add_ref(const hm_call *c);
 hm_status hm_mul_ref(const hm_call *c);
 hm_status hm_sum_to_ref(const hm_call *c);
@@ -69,6 +75,7 @@ const hm_op hm_op_add = {
     .grad = add_grad,
     .ref = hm_add_ref,
     .cpu = HM_CPU_KERNELS(hm_add),
+    .cuda = HM_CUDA_KERNEL(hm_add),
     .in_place = true,
 };
 
@@ -78,6 +85,7 @@ const hm_op hm_op_mul = {
     .grad = mul_grad,
     .ref = hm_mul_ref,
     .cpu = HM_CPU_KERNELS(hm_mul),
+    .cuda = HM_CUDA_KERNEL(hm_mul),
     .in_place = true,
 };
 
@@ -111,6 +119,12 @@ static size_t sum_to_workspace(const hm_node *n, int threads) {
     return parts > 1 ? (size_t)(parts * hm_count(n->out[0])) * sizeof(double) : 0;
 }
 
+static size_t sum_to_cuda_workspace(const hm_node *n) {
+    const hm_broadcast_map m = hm_broadcast_make(n->in[0]->shape, n->out[0]->shape);
+    const int64_t parts = hm_sum_cuda_parts(&m);
+    return parts > 1 ? (size_t)(parts * hm_count(n->out[0])) * sizeof(double) : 0;
+}
+
 static hm_status broadcast_infer(hm_graph *g, hm_node *n) {
     const hm_shape *const shape = n->attr;
     char text[96];
@@ -131,6 +145,8 @@ const hm_op hm_op_sum_to = {
     .ref = hm_sum_to_ref,
     .cpu = HM_CPU_KERNELS(hm_sum_to),
     .workspace = sum_to_workspace,
+    .cuda = HM_CUDA_KERNEL(hm_sum_to),
+    .cuda_workspace = sum_to_cuda_workspace,
 };
 
 const hm_op hm_op_broadcast = {
@@ -139,6 +155,7 @@ const hm_op hm_op_broadcast = {
     .grad = broadcast_grad,
     .ref = hm_broadcast_ref,
     .cpu = HM_CPU_KERNELS(hm_broadcast),
+    .cuda = HM_CUDA_KERNEL(hm_broadcast),
 };
 
 hm_tensor *hm_sum_to(hm_graph *g, hm_tensor *x, hm_shape shape) {
@@ -194,12 +211,19 @@ static size_t scale_residual_back_workspace(const hm_node *n, int threads) {
     return n->n_out > 1 ? (size_t)(hm_scale_parts(hm_rows(n->in[0], 1)) * hm_dim(n->in[0], -1)) * sizeof(double) : 0;
 }
 
+static size_t scale_residual_back_cuda_workspace(const hm_node *n) {
+    const int64_t channels = hm_dim(n->in[0], -1);
+    const int64_t parts = hm_sum_cuda_columns_parts(hm_rows(n->in[0], 1), 1, channels);
+    return n->n_out > 1 && parts > 1 ? (size_t)(parts * channels) * sizeof(double) : 0;
+}
+
 const hm_op hm_op_scale_residual = {
     .name = "scale_residual",
     .infer = scale_residual_infer,
     .grad = scale_residual_grad,
     .ref = hm_scale_residual_ref,
     .cpu = HM_CPU_KERNELS(hm_scale_residual),
+    .cuda = HM_CUDA_KERNEL(hm_scale_residual),
     .in_place = true,
 };
 
@@ -209,6 +233,8 @@ const hm_op hm_op_scale_residual_back = {
     .ref = hm_scale_residual_back_ref,
     .cpu = HM_CPU_KERNELS(hm_scale_residual_back),
     .workspace = scale_residual_back_workspace,
+    .cuda = HM_CUDA_KERNEL(hm_scale_residual_back),
+    .cuda_workspace = scale_residual_back_cuda_workspace,
     .in_place = true,
 };
 

@@ -31,6 +31,14 @@ static void binary_cases(oc *o) {
         both(o, HM_SHAPE(2, 3, 4, 5, 6), HM_SHAPE(3, 1, 5, 1));
     if (oc_case(o, "ones"))
         both(o, HM_SHAPE(1, 7, 1), HM_SHAPE(1, 1, 1));
+    if (oc_case(o, "bias_65_40"))
+        both(o, HM_SHAPE(65, 40), HM_SHAPE(40));
+    if (oc_case(o, "per_row_5_12"))
+        both(o, HM_SHAPE(7, 5, 12), HM_SHAPE(7, 5, 1));
+    if (oc_case(o, "mixed_40"))
+        both(o, HM_SHAPE(2, 3, 4, 5, 40), HM_SHAPE(2, 1, 4, 1, 40));
+    if (oc_case(o, "odd_tail"))
+        both(o, HM_SHAPE(2051), HM_SHAPE(2051));
     if (oc_case(o, "empty"))
         both(o, HM_SHAPE(0, 7), HM_SHAPE(7));
     if (oc_case(o, "empty_channels"))
@@ -84,6 +92,20 @@ static void sum_cases(oc *o) {
         sum_to(o, HM_SHAPE(3, 9000), HM_SHAPE(9000));
     if (oc_case(o, "sum_ends"))
         sum_to(o, HM_SHAPE(40, 33, 20), HM_SHAPE(33, 1));
+    if (oc_case(o, "sum_1030_40"))
+        sum_to(o, HM_SHAPE(1030, 40), HM_SHAPE(40));
+    if (oc_case(o, "sum_100_388"))
+        sum_to(o, HM_SHAPE(100, 388), HM_SHAPE(388));
+    if (oc_case(o, "sum_per_image"))
+        sum_to(o, HM_SHAPE(3, 130, 264), HM_SHAPE(3, 1, 264));
+    if (oc_case(o, "sum_two_of_four"))
+        sum_to(o, HM_SHAPE(6, 5, 7, 40), HM_SHAPE(5, 1, 40));
+    if (oc_case(o, "sum_ends_in_parts"))
+        sum_to(o, HM_SHAPE(40, 3, 404), HM_SHAPE(3, 1));
+    if (oc_case(o, "sum_last_33_1028"))
+        sum_to(o, HM_SHAPE(33, 1028), HM_SHAPE(33, 1));
+    if (oc_case(o, "sum_last_empty"))
+        sum_to(o, HM_SHAPE(5, 0), HM_SHAPE(5, 1));
     if (oc_case(o, "sum_empty"))
         sum_to(o, HM_SHAPE(0, 33), HM_SHAPE(33));
     if (oc_case(o, "sum_refused")) {
@@ -114,6 +136,10 @@ void opcheck_elementwise(oc *o) {
         scale_residual(o, HM_SHAPE(2, 517, 33), true, true);
     if (oc_case(o, "scale_33_1025"))
         scale_residual(o, HM_SHAPE(33, 1025), true, true);
+    if (oc_case(o, "scale_517_384"))
+        scale_residual(o, HM_SHAPE(517, 384), true, true);
+    if (oc_case(o, "scale_70_12"))
+        scale_residual(o, HM_SHAPE(70, 12), true, true);
     if (oc_case(o, "scale_frozen_gain"))
         scale_residual(o, HM_SHAPE(33, 65), false, true);
     if (oc_case(o, "scale_frozen_branch"))

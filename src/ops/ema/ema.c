@@ -4,6 +4,7 @@
 #include "graph/op.h"
 
 HM_CPU_DECLARE(hm_ema);
+HM_CUDA_DECLARE(hm_ema);
 hm_status hm_ema_ref(const hm_call *c);
 
 extern const hm_op hm_op_ema;
@@ -24,6 +25,7 @@ const hm_op hm_op_ema = {
     .no_grad = true,
     .ref = hm_ema_ref,
     .cpu = HM_CPU_KERNELS(hm_ema),
+    .cuda = HM_CUDA_KERNEL(hm_ema),
     .updates = true,
 };
 

@@ -8,6 +8,7 @@
 #include "ops/grad_norm/grad_norm_attr.h"
 
 HM_CPU_DECLARE(hm_grad_norm);
+HM_CUDA_DECLARE(hm_grad_norm);
 hm_status hm_grad_norm_ref(const hm_call *c);
 
 extern const hm_op hm_op_grad_norm;
@@ -21,12 +22,20 @@ static hm_status grad_norm_infer(hm_graph *g, hm_node *n) {
 }
 
 /* One partial sum per block of each tensor. */
-static size_t grad_norm_workspace(const hm_node *n, int threads) {
-    (void)threads;
+static size_t sums_bytes(const hm_node *n, int64_t block) {
     int64_t blocks = 0;
     for (int i = 1; i < n->n_in; i++)
-        blocks += (hm_count(n->in[i]) + HM_GRAD_NORM_BLOCK - 1) / HM_GRAD_NORM_BLOCK;
+        blocks += (hm_count(n->in[i]) + block - 1) / block;
     return (size_t)blocks * sizeof(double);
+}
+
+static size_t grad_norm_workspace(const hm_node *n, int threads) {
+    (void)threads;
+    return sums_bytes(n, HM_GRAD_NORM_BLOCK);
+}
+
+static size_t grad_norm_cuda_workspace(const hm_node *n) {
+    return sums_bytes(n, HM_GRAD_NORM_CUDA_BLOCK);
 }
 
 static bool native(const hm_node *n) {
@@ -42,6 +51,8 @@ const hm_op hm_op_grad_norm = {
     .cpu = HM_CPU_KERNELS(hm_grad_norm),
     .native = native,
     .workspace = grad_norm_workspace,
+    .cuda = HM_CUDA_KERNEL(hm_grad_norm),
+    .cuda_workspace = grad_norm_cuda_workspace,
 };
 
 hm_grad_norms hm_grad_norm(hm_graph *g, hm_tensor *const *grads, int n, float max_norm, hm_tensor *state,

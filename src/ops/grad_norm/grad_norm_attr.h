@@ -10,10 +10,11 @@ typedef struct hm_grad_norm_attr {
     hm_loss_scale scale;
 } hm_grad_norm_attr;
 
-#define HM_GRAD_NORM_BLOCK 16384 /* elements whose squares are summed in one go */
+#define HM_GRAD_NORM_BLOCK      16384 /* elements whose squares are summed in one go */
+#define HM_GRAD_NORM_CUDA_BLOCK 8192  /* the same, of a block of the GPU */
 
 /* An infinite norm gives 0; NaN stays NaN, so that the update shows it. */
-static inline double hm_clip_factor(double norm, double max_norm) {
+HM_INLINE double hm_clip_factor(double norm, double max_norm) {
     const double factor = max_norm / (norm + 1e-6);
     return max_norm > 0 && !(factor > 1) ? factor : 1;
 }

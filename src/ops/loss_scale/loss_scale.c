@@ -5,6 +5,8 @@
 
 HM_CPU_DECLARE(hm_loss_seed);
 HM_CPU_DECLARE(hm_loss_scale);
+HM_CUDA_DECLARE(hm_loss_seed);
+HM_CUDA_DECLARE(hm_loss_scale);
 hm_status hm_loss_seed_ref(const hm_call *c);
 hm_status hm_loss_scale_ref(const hm_call *c);
 
@@ -45,6 +47,7 @@ const hm_op hm_op_loss_seed = {
     .no_grad = true,
     .ref = hm_loss_seed_ref,
     .cpu = HM_CPU_KERNELS(hm_loss_seed),
+    .cuda = HM_CUDA_KERNEL(hm_loss_seed),
 };
 
 const hm_op hm_op_loss_scale = {
@@ -53,6 +56,7 @@ const hm_op hm_op_loss_scale = {
     .no_grad = true,
     .ref = hm_loss_scale_ref,
     .cpu = HM_CPU_KERNELS(hm_loss_scale),
+    .cuda = HM_CUDA_KERNEL(hm_loss_scale),
     .updates = true,
 };
 

@@ -4,6 +4,7 @@
 #ifndef HM_OPS_LOSS_SCALE_H
 #define HM_OPS_LOSS_SCALE_H
 
+#include "base/inline.h"
 #include "graph/graph.h"
 
 #define HM_LOSS_SCALE_STATE 3
@@ -19,7 +20,7 @@ typedef struct hm_loss_scale {
 hm_loss_scale hm_loss_scale_defaults(void);
 
 /* The scale of the step that comes. */
-static inline double hm_loss_scale_now(const hm_loss_scale *s, double state) {
+HM_INLINE double hm_loss_scale_now(const hm_loss_scale *s, double state) {
     return state > 0 ? state : s->initial;
 }
 

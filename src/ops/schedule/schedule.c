@@ -1,26 +1,19 @@
-/* schedule.c: the two formulas, and the op that evaluates them. */
+/* schedule.c: the op that evaluates the two formulas. */
 #include "ops/schedule/schedule.h"
 
-#include <math.h>
-
 #include "graph/op.h"
+#include "ops/schedule/schedule_formula.h"
 
 HM_CPU_DECLARE(hm_schedule);
+HM_CUDA_DECLARE(hm_schedule);
 hm_status hm_schedule_ref(const hm_call *c);
 
 double hm_lr_factor(const hm_schedule *s, int64_t step) {
-    if (step < s->warmup)
-        return (double)step / (double)s->warmup;
-    if (!s->cosine)
-        return step < s->drop ? 1 : 0.1;
-    const int64_t span = s->total - s->warmup > 1 ? s->total - s->warmup : 1;
-    return s->min_factor + (1 - s->min_factor) * 0.5 * (1 + cos(M_PI * (double)(step - s->warmup) / (double)span));
+    return hm_schedule_factor(s, step);
 }
 
 double hm_ema_decay(double decay, double tau, int64_t u) {
-    if (u <= 1)
-        return 0;
-    return tau > 0 ? decay * (1 - exp(-(double)u / tau)) : decay;
+    return hm_schedule_decay(decay, tau, u);
 }
 
 static hm_status infer(hm_graph *g, hm_node *n) {
@@ -37,6 +30,7 @@ const hm_op hm_op_schedule = {
     .no_grad = true,
     .ref = hm_schedule_ref,
     .cpu = HM_CPU_KERNELS(hm_schedule),
+    .cuda = HM_CUDA_KERNEL(hm_schedule),
 };
 
 void hm_schedule_build(hm_graph *g, hm_tensor *progress, hm_schedules s, hm_tensor **lr_factor, hm_tensor **step,

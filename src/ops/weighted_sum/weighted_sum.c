@@ -2,8 +2,10 @@
 #include "ops/weighted_sum/weighted_sum.h"
 
 #include "graph/op.h"
+#include "ops/weighted_sum/weighted_sum_attr.h"
 
 HM_CPU_DECLARE(hm_weighted_sum);
+HM_CUDA_DECLARE(hm_weighted_sum);
 hm_status hm_weighted_sum_ref(const hm_call *c);
 
 extern const hm_op hm_op_weighted_sum;
@@ -24,12 +26,19 @@ static hm_status weighted_sum_grad(hm_graph *g, hm_node *n, hm_tensor *const *do
     return HM_OK;
 }
 
+/* What waits for the next launch. */
+static size_t cuda_workspace(const hm_node *n) {
+    return n->n_in > HM_WEIGHTED_SUM_TERMS ? sizeof(double) : 0;
+}
+
 const hm_op hm_op_weighted_sum = {
     .name = "weighted_sum",
     .infer = weighted_sum_infer,
     .grad = weighted_sum_grad,
     .ref = hm_weighted_sum_ref,
     .cpu = HM_CPU_KERNELS(hm_weighted_sum),
+    .cuda = HM_CUDA_KERNEL(hm_weighted_sum),
+    .cuda_workspace = cuda_workspace,
 };
 
 hm_tensor *hm_weighted_sum(hm_graph *g, hm_tensor *const *terms, const float *weights, int n) {
