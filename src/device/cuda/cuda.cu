@@ -28,6 +28,10 @@ cudaStream_t hm_cuda_stream(hm_cuda *d) {
     return d->stream;
 }
 
+bool hm_cuda_is_at_least(const hm_cuda *d, int capability) {
+    return d->about.major * 10 + d->about.minor >= capability;
+}
+
 hm_cuda_counts hm_cuda_count(void) {
     return counts;
 }

@@ -15,6 +15,7 @@
 
 hm_status hm_cuda_failed(cudaError_t e, const char *file, int line);
 cudaStream_t hm_cuda_stream(hm_cuda *d);
+bool hm_cuda_is_at_least(const hm_cuda *d, int capability); /* 75: sm_75 */
 void hm_cuda_launched(void); /* counts */
 
 #define HM_CUDA_TRY(expr)                                                                                              \

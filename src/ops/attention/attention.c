@@ -4,6 +4,8 @@
 
 HM_CPU_DECLARE(attention);
 HM_CPU_DECLARE(attention_back);
+HM_CUDA_DECLARE(attention);
+HM_CUDA_DECLARE(attention_back);
 hm_status hm_attention_ref(const hm_call *c);
 hm_status hm_attention_back_ref(const hm_call *c);
 
@@ -53,6 +55,12 @@ static size_t workspace_back(const hm_node *n, int threads) {
     return (size_t)threads * (size_t)hm_attention_scratch(&s, true) * sizeof(float);
 }
 
+/* Two floats for each row and head. */
+static size_t cuda_workspace_back(const hm_node *n) {
+    const hm_attention_sizes s = hm_attention_sizes_of(n);
+    return (size_t)(s.batch * s.heads * s.nq) * 2 * sizeof(float);
+}
+
 const hm_op hm_op_attention = {
     .name = "attention",
     .infer = infer,
@@ -60,6 +68,7 @@ const hm_op hm_op_attention = {
     .ref = hm_attention_ref,
     .cpu = HM_CPU_KERNELS(attention),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(attention),
 };
 const hm_op hm_op_attention_back = {
     .name = "attention_back",
@@ -67,4 +76,6 @@ const hm_op hm_op_attention_back = {
     .ref = hm_attention_back_ref,
     .cpu = HM_CPU_KERNELS(attention_back),
     .workspace = workspace_back,
+    .cuda = HM_CUDA_KERNEL(attention_back),
+    .cuda_workspace = cuda_workspace_back,
 };

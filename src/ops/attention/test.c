@@ -44,6 +44,17 @@ void opcheck_attention(oc *o) {
         oc_half(o, 8); /* the gradient is what rounded products leave of each other */
         oc_end(o);
     }
+    /* the GPU's tiles: 64 or 128 rows, head sizes up to 64 at once, of 16, 32 and 64 on tensor cores */
+    attend(o, "d64_n65", 1, 65, 65, 128, 2, 1);
+    attend(o, "d64_n130", 1, 130, 130, 64, 1, 1);
+    attend(o, "d64_n257_keys63", 1, 257, 63, 64, 1, 1);
+    attend(o, "d64_keys129", 1, 31, 129, 64, 1, 1);
+    attend(o, "d32_n129_keys193", 2, 129, 193, 32, 1, 1);
+    attend(o, "d16_n70", 2, 70, 70, 48, 3, 1);
+    attend(o, "d33", 1, 67, 70, 66, 2, 1);
+    attend(o, "d68", 1, 66, 70, 136, 2, 1);
+    attend(o, "d130", 1, 10, 65, 130, 1, 1);
+    attend(o, "d64_no_queries", 1, 0, 70, 64, 1, 1);
     refused(o, "channels_differ", HM_SHAPE(1, 4, 8), HM_SHAPE(1, 4, 6), HM_SHAPE(1, 4, 6), 2, "batch or channels");
     refused(o, "values_differ", HM_SHAPE(1, 4, 8), HM_SHAPE(1, 4, 8), HM_SHAPE(1, 5, 8), 2, "same shape");
     refused(o, "heads", HM_SHAPE(1, 4, 8), HM_SHAPE(1, 4, 8), HM_SHAPE(1, 4, 8), 3, "do not divide");
