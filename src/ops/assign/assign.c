@@ -3,9 +3,11 @@
 
 #include "graph/op.h"
 #include "ops/assign/assign_attr.h"
+#include "ops/assign/assign_cuda.h"
 #include "ops/assign/solver.h"
 
 HM_CPU_DECLARE(assign);
+HM_CUDA_DECLARE(assign);
 hm_status assign_ref(const hm_call *c);
 
 static hm_status infer(hm_graph *g, hm_node *n) {
@@ -27,6 +29,12 @@ static size_t workspace(const hm_node *n, int threads) {
     return (size_t)threads * ((one + 63) & ~(size_t)63);
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    const hm_assign_attr *const a = n->attr;
+    const int64_t Q = hm_dim(n->in[0], 1) / a->groups, problems = hm_dim(n->in[0], 0) * a->groups;
+    return (size_t)problems * hm_assign_cuda_spare(Q, hm_dim(n->in[0], 2));
+}
+
 const hm_op hm_op_assign = {
     .name = "assign",
     .infer = infer,
@@ -34,6 +42,8 @@ const hm_op hm_op_assign = {
     .ref = assign_ref,
     .cpu = HM_CPU_KERNELS(assign),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(assign),
+    .cuda_workspace = cuda_workspace,
 };
 
 hm_tensor *hm_assign(hm_graph *g, hm_tensor *cost, hm_tensor *counts, int groups) {

@@ -30,5 +30,8 @@ void opcheck_assign(oc *o) {
     solve(o, "more_targets_than_queries", HM_SHAPE(2, 2 * 10, 33), (int32_t[]){33, 12}, 2);
     solve(o, "square", HM_SHAPE(1, 33, 33), (int32_t[]){33}, 1);
     solve(o, "tall", HM_SHAPE(1, 1025, 5), (int32_t[]){4}, 1);
+    solve(o, "costs_beyond_shared_memory", HM_SHAPE(2, 150, 120), (int32_t[]){115, 31}, 1);
+    solve(o, "more_targets_beyond_shared_memory", HM_SHAPE(1, 100, 190), (int32_t[]){180}, 1);
+    solve(o, "prices_beyond_shared_memory", HM_SHAPE(1, 3001, 9), (int32_t[]){9}, 1);
     refused(o);
 }

@@ -5,9 +5,11 @@
 #include "ops/carve.h"
 #include "ops/dots.h"
 #include "ops/match_cost/match_cost_attr.h"
+#include "ops/match_cost/match_cost_cuda.h"
 #include "ops/targets.h"
 
 HM_CPU_DECLARE(match_cost);
+HM_CUDA_DECLARE(match_cost);
 hm_status match_cost_ref(const hm_call *c);
 extern const hm_op hm_op_match_cost;
 
@@ -52,6 +54,10 @@ static size_t workspace(const hm_node *n, int threads) {
     return k.floats * sizeof(float);
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    return hm_match_cost_layout(n).bytes;
+}
+
 const hm_op hm_op_match_cost = {
     .name = "match_cost",
     .infer = infer,
@@ -59,6 +65,8 @@ const hm_op hm_op_match_cost = {
     .ref = match_cost_ref,
     .cpu = HM_CPU_KERNELS(match_cost),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(match_cost),
+    .cuda_workspace = cuda_workspace,
 };
 
 hm_tensor *hm_match_cost(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_cost_weights weights,

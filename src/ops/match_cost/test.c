@@ -70,6 +70,11 @@ static void usual(oc *o) {
         declare(o, s, 1, some_boxes(o, s), (int32_t[]){5}, 1);
         oc_end(o);
     }
+    if (oc_case(o, "targets70")) {
+        const sizes s = {2, 19, 5, 70, 21, 20, 40, 40, 44};
+        declare(o, s, 1, some_boxes(o, s), (int32_t[]){67, 33}, 1);
+        oc_end(o);
+    }
     if (oc_case(o, "large_logits")) {
         const sizes s = {1, 9, 3, 5, 16, 16, 16, 32, 32};
         declare(o, s, 12, some_boxes(o, s), (int32_t[]){5}, 4);
