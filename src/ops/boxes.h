@@ -40,7 +40,11 @@ HM_INLINE HM_REAL hm_box_floor(HM_REAL x, HM_REAL low) {
 /* From centre and size along one axis. */
 HM_INLINE hm_span hm_span_make(HM_REAL a_centre, HM_REAL a_size, HM_REAL b_centre, HM_REAL b_size) {
     const HM_REAL a_half = (HM_REAL)0.5 * hm_box_floor(a_size, 0), b_half = (HM_REAL)0.5 * hm_box_floor(b_size, 0);
-    hm_span s = {.a0 = a_centre - a_half, .a1 = a_centre + a_half, .b0 = b_centre - b_half, .b1 = b_centre + b_half};
+    hm_span s;
+    s.a0 = a_centre - a_half;
+    s.a1 = a_centre + a_half;
+    s.b0 = b_centre - b_half;
+    s.b1 = b_centre + b_half;
     s.overlap = hm_box_min(s.a1, s.b1) - hm_box_max(s.a0, s.b0);
     s.hull = hm_box_max(s.a1, s.b1) - hm_box_min(s.a0, s.b0);
     return s;
@@ -53,7 +57,9 @@ typedef struct hm_areas {
 } hm_areas;
 
 HM_INLINE hm_areas hm_areas_make(const HM_REAL *a, const HM_REAL *b) {
-    hm_areas r = {.x = hm_span_make(a[0], a[2], b[0], b[2]), .y = hm_span_make(a[1], a[3], b[1], b[3])};
+    hm_areas r;
+    r.x = hm_span_make(a[0], a[2], b[0], b[2]);
+    r.y = hm_span_make(a[1], a[3], b[1], b[3]);
     const HM_REAL area_a = (r.x.a1 - r.x.a0) * (r.y.a1 - r.y.a0), area_b = (r.x.b1 - r.x.b0) * (r.y.b1 - r.y.b0);
     r.inter = hm_box_floor(r.x.overlap, 0) * hm_box_floor(r.y.overlap, 0);
     r.whole = area_a + area_b - r.inter;
