@@ -19,6 +19,7 @@
 #define __forceinline__ inline
 #define __shared__      static
 #define __constant__    static
+#define __grid_constant__
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 

@@ -7,6 +7,8 @@
 
 HM_CPU_DECLARE(box_loss);
 HM_CPU_DECLARE(box_loss_back);
+HM_CUDA_DECLARE(box_loss);
+HM_CUDA_DECLARE(box_loss_back);
 hm_status box_loss_ref(const hm_call *c);
 hm_status box_loss_back_ref(const hm_call *c);
 extern const hm_op hm_op_box_loss, hm_op_box_loss_back;
@@ -42,12 +44,18 @@ static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor
     return g->status;
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    return (size_t)hm_cuda_loss_parts(hm_rows(n->in[BOX_PRED], 1), BOX_CUDA_ROWS) * 2 * sizeof(double);
+}
+
 const hm_op hm_op_box_loss = {
     .name = "box_loss",
     .infer = infer,
     .grad = grad,
     .ref = box_loss_ref,
     .cpu = HM_CPU_KERNELS(box_loss),
+    .cuda = HM_CUDA_KERNEL(box_loss),
+    .cuda_workspace = cuda_workspace,
 };
 
 const hm_op hm_op_box_loss_back = {
@@ -55,6 +63,7 @@ const hm_op hm_op_box_loss_back = {
     .infer = infer_back,
     .ref = box_loss_back_ref,
     .cpu = HM_CPU_KERNELS(box_loss_back),
+    .cuda = HM_CUDA_KERNEL(box_loss_back),
 };
 
 void hm_box_loss(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_tensor *match, int groups, hm_tensor **l1,

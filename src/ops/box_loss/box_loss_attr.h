@@ -10,4 +10,6 @@ typedef struct hm_box_loss_attr {
 enum { BOX_PRED, BOX_COUNTS, BOX_TARGETS, BOX_MATCH, BOX_FORWARD_INPUTS };
 enum { BOX_DL1 = BOX_FORWARD_INPUTS, BOX_DGIOU, BOX_BACKWARD_INPUTS };
 
+#define BOX_CUDA_ROWS 256 /* queries of a block at a time */
+
 #endif

@@ -9,6 +9,8 @@
 
 HM_CPU_DECLARE(class_loss);
 HM_CPU_DECLARE(class_loss_back);
+HM_CUDA_DECLARE(class_loss);
+HM_CUDA_DECLARE(class_loss_back);
 hm_status class_loss_ref(const hm_call *c);
 hm_status class_loss_back_ref(const hm_call *c);
 extern const hm_op hm_op_class_loss, hm_op_class_loss_back;
@@ -55,6 +57,10 @@ static size_t workspace(const hm_node *n, int threads) {
     return (size_t)(hm_count(n->in[CLS_LOGITS]) / CLS_BLOCK + 1) * sizeof(double);
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    return (size_t)hm_cuda_loss_parts(hm_rows(n->in[CLS_LOGITS], 1), CLS_CUDA_ROWS) * sizeof(double);
+}
+
 const hm_op hm_op_class_loss = {
     .name = "class_loss",
     .infer = infer,
@@ -62,6 +68,8 @@ const hm_op hm_op_class_loss = {
     .ref = class_loss_ref,
     .cpu = HM_CPU_KERNELS(class_loss),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(class_loss),
+    .cuda_workspace = cuda_workspace,
 };
 
 const hm_op hm_op_class_loss_back = {
@@ -69,6 +77,7 @@ const hm_op hm_op_class_loss_back = {
     .infer = infer_back,
     .ref = class_loss_back_ref,
     .cpu = HM_CPU_KERNELS(class_loss_back),
+    .cuda = HM_CUDA_KERNEL(class_loss_back),
 };
 
 hm_tensor *hm_class_loss(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_tensor *match, int groups) {

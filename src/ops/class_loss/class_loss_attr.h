@@ -11,6 +11,7 @@ typedef struct hm_class_loss_attr {
 enum { CLS_LOGITS, CLS_BOXES, CLS_COUNTS, CLS_LABELS, CLS_TARGETS, CLS_MATCH, CLS_FORWARD_INPUTS };
 enum { CLS_DLOSS = CLS_FORWARD_INPUTS, CLS_BACKWARD_INPUTS };
 
-#define CLS_BLOCK 8192 /* logits summed by one thread at a time */
+#define CLS_BLOCK     8192 /* logits summed by one thread at a time */
+#define CLS_CUDA_ROWS 8    /* queries of a block at a time: a warp for each */
 
 #endif

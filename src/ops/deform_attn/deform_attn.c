@@ -6,6 +6,8 @@
 
 HM_CPU_DECLARE(deform_attn);
 HM_CPU_DECLARE(deform_attn_back);
+HM_CUDA_DECLARE(deform_attn);
+HM_CUDA_DECLARE(deform_attn_back);
 hm_status deform_attn_ref(const hm_call *c);
 hm_status deform_attn_back_ref(const hm_call *c);
 
@@ -73,6 +75,11 @@ static size_t workspace_back(const hm_node *n, int threads) {
            ((size_t)(hm_count(n->in[4]) * a->heads) + (size_t)threads * head) * sizeof(float);
 }
 
+/* Sums for the gradient of value, and a line before them (cuda.cu). */
+static size_t cuda_workspace_back(const hm_node *n) {
+    return HM_DEFORM_CUDA_LINE + (size_t)hm_count(n->in[1]) * sizeof(int64_t);
+}
+
 const hm_op hm_op_deform_attn = {
     .name = "deform_attn",
     .infer = infer,
@@ -80,6 +87,7 @@ const hm_op hm_op_deform_attn = {
     .ref = deform_attn_ref,
     .cpu = HM_CPU_KERNELS(deform_attn),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(deform_attn),
 };
 
 const hm_op hm_op_deform_attn_back = {
@@ -88,6 +96,8 @@ const hm_op hm_op_deform_attn_back = {
     .ref = deform_attn_back_ref,
     .cpu = HM_CPU_KERNELS(deform_attn_back),
     .workspace = workspace_back,
+    .cuda = HM_CUDA_KERNEL(deform_attn_back),
+    .cuda_workspace = cuda_workspace_back,
 };
 
 hm_tensor *hm_deform_attn(hm_graph *g, hm_tensor *value, hm_tensor *offsets, hm_tensor *logits, hm_tensor *ref,

@@ -5,6 +5,7 @@
 #include "ops/proposals/proposals.h"
 
 #define HM_DEFORM_MAX_SAMPLES 64 /* levels * points of a head */
+#define HM_DEFORM_CUDA_LINE   64 /* bytes of deform_attn_back's workspace before the sums */
 
 typedef struct hm_deform_attn_attr {
     hm_levels levels;

@@ -28,6 +28,8 @@ static void attend(oc *o, const char *name, sizes z) {
     for (int i = 0; i < z.levels.n; i++)
         tokens += z.levels.h[i] * z.levels.w[i];
     oc_output(o, build(o, &z, tokens));
+    if (z.Q * z.C > 4096) /* checked on the small ones */
+        oc_difference_step(o, 0);
     oc_end(o);
 }
 
@@ -39,6 +41,12 @@ void opcheck_deform_attn(oc *o) {
     attend(o, "d5_four_levels",
            (sizes){1, 5, 10, 2, 3, {.n = 4, .h = {8, 4, 2, 1}, .w = {9, 5, 3, 1}, .power = {0, 1, 2, 3}}, 2});
     attend(o, "mostly_outside", (sizes){1, 17, 32, 2, 2, one, 30});
+    const hm_levels nano = {.n = 1, .h = {26}, .w = {26}}, four = {.n = 1, .h = {2}, .w = {2}};
+    attend(o, "m16_d16_nano", (sizes){2, 37, 256, 16, 2, nano, 3});
+    attend(o, "m24_d16_two_levels", (sizes){1, 13, 384, 24, 4, two, 2});
+    attend(o, "d16_many_on_few_pixels", (sizes){1, 301, 32, 2, 2, four, 1});
+    attend(o, "d32", (sizes){1, 11, 64, 2, 3, one, 1});
+    attend(o, "m67_d1", (sizes){2, 3, 67, 67, 2, one, 1}); /* more heads than the GPU has in a block at a time */
     attend(o, "no_queries", (sizes){2, 0, 32, 2, 2, one, 1});
     if (oc_case(o, "all_outside")) {
         const hm_levels l = {.n = 1, .h = {3}, .w = {3}};

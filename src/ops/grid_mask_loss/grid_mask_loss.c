@@ -7,6 +7,8 @@
 
 HM_CPU_DECLARE(grid_mask_loss);
 HM_CPU_DECLARE(grid_mask_loss_back);
+HM_CUDA_DECLARE(grid_mask_loss);
+HM_CUDA_DECLARE(grid_mask_loss_back);
 hm_status grid_mask_loss_ref(const hm_call *c);
 hm_status grid_mask_loss_back_ref(const hm_call *c);
 extern const hm_op hm_op_grid_mask_loss, hm_op_grid_mask_loss_back;
@@ -49,6 +51,10 @@ static size_t workspace(const hm_node *n, int threads) {
     return (size_t)hm_rows(n->in[GM_LOGITS], 1) * 2 * sizeof(double);
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    return (size_t)hm_cuda_loss_parts(hm_rows(n->in[GM_LOGITS], 1), GM_CUDA_ROWS) * 2 * sizeof(double);
+}
+
 const hm_op hm_op_grid_mask_loss = {
     .name = "grid_mask_loss",
     .infer = infer,
@@ -56,6 +62,8 @@ const hm_op hm_op_grid_mask_loss = {
     .ref = grid_mask_loss_ref,
     .cpu = HM_CPU_KERNELS(grid_mask_loss),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(grid_mask_loss),
+    .cuda_workspace = cuda_workspace,
 };
 
 const hm_op hm_op_grid_mask_loss_back = {
@@ -63,6 +71,7 @@ const hm_op hm_op_grid_mask_loss_back = {
     .infer = infer_back,
     .ref = grid_mask_loss_back_ref,
     .cpu = HM_CPU_KERNELS(grid_mask_loss_back),
+    .cuda = HM_CUDA_KERNEL(grid_mask_loss_back),
 };
 
 void hm_grid_mask_loss(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_tensor *match, int groups,

@@ -30,6 +30,15 @@ void opcheck_grid_mask_loss(oc *o) {
         run(o, usual, (const int32_t[]){3, 1}, (const int32_t[]){-1, 2, 0, -1, 1, 0, -1, -1, -1, -1}, 3);
         oc_end(o);
     }
+    if (oc_case(o, "queries53")) {
+        enum { B = 2, Q = 53 };
+        static int32_t match[B * Q];
+        const int32_t counts[B] = {3, 1};
+        for (int i = 0; i < B * Q; i++)
+            match[i] = i % 4 == 1 ? i % counts[i / Q] : -1;
+        run(o, (sizes){B, Q, 3, 9, 25, 31}, counts, match, 3);
+        oc_end(o);
+    }
     if (oc_case(o, "large_logits")) {
         run(o, usual, (const int32_t[]){3, 1}, (const int32_t[]){-1, 2, 0, -1, 1, 0, -1, -1, -1, -1}, 40);
         oc_end(o);

@@ -2,8 +2,10 @@
 #include "ops/loss_stats/loss_stats.h"
 
 #include "graph/op.h"
+#include "ops/loss_stats/loss_stats_attr.h"
 
 HM_CPU_DECLARE(loss_stats);
+HM_CUDA_DECLARE(loss_stats);
 hm_status loss_stats_ref(const hm_call *c);
 
 static hm_status infer(hm_graph *g, hm_node *n) {
@@ -30,6 +32,11 @@ static size_t workspace(const hm_node *n, int threads) {
     return (size_t)hm_dim(n->in[0], 0) * 3 * sizeof(int64_t);
 }
 
+/* The same for each part of an image (cuda.cu). */
+static size_t cuda_workspace(const hm_node *n) {
+    return (size_t)(hm_dim(n->in[0], 0) * hm_loss_stats_parts(hm_dim(n->in[0], 1))) * 3 * sizeof(int32_t);
+}
+
 const hm_op hm_op_loss_stats = {
     .name = "loss_stats",
     .infer = infer,
@@ -37,6 +44,8 @@ const hm_op hm_op_loss_stats = {
     .ref = loss_stats_ref,
     .cpu = HM_CPU_KERNELS(loss_stats),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(loss_stats),
+    .cuda_workspace = cuda_workspace,
 };
 
 void hm_loss_stats(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_tensor *match, hm_tensor **class_error,

@@ -43,6 +43,16 @@ void opcheck_loss_stats(oc *o) {
         const int32_t match[] = {0, 1, 2}, labels[] = {0, 1, 0};
         stats(o, oc_constant_values(o, HM_SHAPE(1, 3, 2), logits), match, 3, labels, (int32_t[]){3});
     }
+    if (oc_case(o, "queries325")) {
+        enum { B = 3, GQ = 325, T = 9 };
+        static int32_t match[B * GQ], labels[B * T];
+        const int32_t counts[B] = {T, 0, 4};
+        for (int i = 0; i < B * GQ; i++)
+            match[i] = i % 7 == 0 && counts[i / GQ] > 0 ? i % counts[i / GQ] : -1;
+        for (int i = 0; i < B * T; i++)
+            labels[i] = i % 5;
+        stats(o, oc_constant(o, HM_SHAPE(B, GQ, 5), -1, 0.3), match, T, labels, counts);
+    }
     if (oc_case(o, "match_per_query")) {
         const hm_prediction p = {.logits = oc_constant(o, HM_SHAPE(1, 4, 3), -1, 1)};
         const hm_targets t = {.counts = oc_ints(o, HM_SHAPE(1), (int32_t[]){1}),
