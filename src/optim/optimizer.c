@@ -39,6 +39,16 @@ static hm_status update_all(const update *u, hm_graph *g, const hm_model_config 
     return hm_graph_status(g);
 }
 
+static hm_status average_all(const update *u, hm_graph *g, hm_tensor *const *params, int n) {
+    hm_tensor **averages;
+    HM_TRY(hm_alloc(&averages, (size_t)n + 1, sizeof *averages));
+    for (int i = 0; i < n && g->status == HM_OK; i++)
+        averages[i] = hm_graph_state(g, hm_graph_text(g, "ema.%s", params[i]->name), params[i]->shape);
+    hm_ema(g, averages, params, n, u->ema_decay, u->skip);
+    free(averages);
+    return hm_graph_status(g);
+}
+
 /* Norm, clip factor and overflow of the gradients that there are. */
 static hm_status look_at_gradients(hm_optimizer *out, update *u, hm_graph *g, hm_tensor *const *grads, int n,
                                    hm_tensor *scale, const hm_optim_options *opt) {
@@ -66,10 +76,8 @@ hm_status hm_optimizer_build(hm_optimizer *out, hm_graph *g, const hm_model_conf
     hm_schedule_build(g, progress, opt->schedules, &u.lr_factor, &u.step, &u.ema_decay);
     HM_TRY(look_at_gradients(out, &u, g, grads, n, scale, opt));
     HM_TRY(update_all(&u, g, c, params, grads, n, opt));
-    for (int i = 0; i < n && opt->ema && g->status == HM_OK; i++) {
-        hm_tensor *const p = params[i];
-        hm_ema(g, hm_graph_state(g, hm_graph_text(g, "ema.%s", p->name), p->shape), p, u.ema_decay, u.skip);
-    }
+    if (opt->ema)
+        HM_TRY(average_all(&u, g, params, n));
     hm_loss_scale_update(g, scale, progress, u.skip, opt->loss_scale);
     hm_graph_scope(g, "%s", "");
     return hm_graph_status(g);

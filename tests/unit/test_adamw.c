@@ -233,7 +233,7 @@ static void ema_run(const golden *gold, const char *section, const char *name, f
     ok(hm_graph_create(&m.g));
     hm_tensor *const average = hm_graph_state(m.g, "average", HM_SHAPE(6));
     hm_tensor *const w = hm_graph_input(m.g, "w", HM_F32, HM_SHAPE(6)), *const decay = scalar_input(m.g, "decay");
-    hm_ema(m.g, average, w, decay, NULL);
+    hm_ema(m.g, &average, &w, 1, decay, NULL);
     start(&m, isa);
     fill(hm_store_find(m.store, "average", NULL), 6, start_scale, "ema.w.0");
     for (int s = 0; s < EMA_STEPS; s++) {

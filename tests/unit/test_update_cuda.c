@@ -50,7 +50,7 @@ static const char *name_of(machine *m, int i) {
 
 static void build(machine *m, bool fused, hm_precision precision) {
     hm_adamw_tensor t[TENSORS];
-    hm_tensor *terms[300];
+    hm_tensor *averages[TENSORS], *terms[300];
     float weights[300];
     ok(hm_graph_create(&m->g));
     hm_tensor *const factor = scalar(m, "factor"), *const lr = scalar(m, "lr");
@@ -81,8 +81,8 @@ static void build(machine *m, bool fused, hm_precision precision) {
     for (int i = 0; i < TENSORS && !fused; i++)
         hm_adamw(m->g, t[i].p, t[i].grad, t[i].m, t[i].v, factor, lr, m->step, m->skip, t[i].options);
     for (int i = 0; i < TENSORS; i++)
-        hm_ema(m->g, hm_graph_state(m->g, hm_graph_text(m->g, "ema.%d", i), m->p[i]->shape), m->p[i], m->decay,
-               m->skip);
+        averages[i] = hm_graph_state(m->g, hm_graph_text(m->g, "ema.%d", i), m->p[i]->shape);
+    hm_ema(m->g, averages, m->p, TENSORS, m->decay, m->skip);
     ok(hm_graph_status(m->g));
     ok(hm_graph_precision(m->g, precision, NULL));
     for (int i = 0; i < TENSORS && precision != HM_PRECISION_FP32; i += 2)
