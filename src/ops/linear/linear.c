@@ -2,6 +2,7 @@
  * so that nothing is computed for an input without a gradient. Formulas: with dz = dy act'(z),
  * dx = dz W, dW = dz^T x, db = column sums of dz. */
 #include "device/cpu/colsum.h"
+#include "device/cpu/gemm_half.h"
 #include "device/cpu/matmul_bf16.h"
 #include "ops/linear/linear_attr.h"
 
@@ -82,7 +83,11 @@ static size_t db_workspace(const hm_node *n, int threads) {
     return (size_t)(hm_colsum_blocks(hm_rows(dz, 1)) * hm_dim(dz, -1)) * sizeof(float);
 }
 
-static bool native_always(const hm_node *n) {
+static size_t product_workspace(const hm_node *n, int threads) {
+    return hm_linear_way_of(n) == HM_LINEAR_WIDENED ? (size_t)threads * HM_GEMM_HALF_FLOATS * sizeof(float) : 0;
+}
+
+static bool native(const hm_node *n) {
     (void)n;
     return true;
 }
@@ -93,7 +98,8 @@ const hm_op hm_op_linear = {
     .grad = grad,
     .ref = hm_linear_ref,
     .cpu = HM_CPU_KERNELS(linear),
-    .native = hm_linear_native,
+    .native = native,
+    .workspace = product_workspace,
     .release = hm_matmul_bf16_release,
 };
 const hm_op hm_op_linear_act_back = {
@@ -101,7 +107,7 @@ const hm_op hm_op_linear_act_back = {
     .infer = infer_same,
     .ref = hm_linear_act_back_ref,
     .cpu = HM_CPU_KERNELS(linear_act_back),
-    .native = native_always,
+    .native = native,
     .in_place = true,
 };
 const hm_op hm_op_linear_db = {
@@ -109,7 +115,7 @@ const hm_op hm_op_linear_db = {
     .infer = infer_db,
     .ref = hm_linear_db_ref,
     .cpu = HM_CPU_KERNELS(linear_db),
-    .native = native_always,
+    .native = native,
     .workspace = db_workspace,
 };
 const hm_op hm_op_linear_dw = {
@@ -117,7 +123,8 @@ const hm_op hm_op_linear_dw = {
     .infer = infer_to,
     .ref = hm_linear_dw_ref,
     .cpu = HM_CPU_KERNELS(linear_dw),
-    .native = hm_linear_native,
+    .native = native,
+    .workspace = product_workspace,
     .release = hm_matmul_bf16_release,
 };
 const hm_op hm_op_linear_dx = {
@@ -125,6 +132,7 @@ const hm_op hm_op_linear_dx = {
     .infer = infer_to,
     .ref = hm_linear_dx_ref,
     .cpu = HM_CPU_KERNELS(linear_dx),
-    .native = hm_linear_native,
+    .native = native,
+    .workspace = product_workspace,
     .release = hm_matmul_bf16_release,
 };
