@@ -24,7 +24,7 @@ const hm_policy hm_policies[] = {
     ROW(mask_logits, "h", "h", "product of half operands, summed in fp32"),
     /* one number at a time: what they make is read by products */
     ROW(linear_act_back, "a", "h", "elementwise, computed in fp32"),
-    ROW(activation, "x", "h", "elementwise: one rounding, after it"),
+    ROW(activation, "a", "h", "elementwise, computed in fp32"),
     ROW(activation_back, "a", "h", "elementwise, computed in fp32"),
     ROW(mul, "a", "h", "elementwise, computed in fp32"),
     ROW(dwconv2d, "haa", "h", "few terms, summed in fp32"),

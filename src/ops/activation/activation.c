@@ -28,12 +28,18 @@ static hm_status activation_grad(hm_graph *g, hm_node *n, hm_tensor *const *dout
     return HM_OK;
 }
 
+static bool native(const hm_node *n) {
+    (void)n;
+    return true;
+}
+
 const hm_op hm_op_activation = {
     .name = "activation",
     .infer = activation_infer,
     .grad = activation_grad,
     .ref = hm_activation_ref,
     .cpu = HM_CPU_KERNELS(hm_activation),
+    .native = native,
     .in_place = true,
 };
 
@@ -42,6 +48,7 @@ const hm_op hm_op_activation_back = {
     .infer = activation_infer,
     .ref = hm_activation_back_ref,
     .cpu = HM_CPU_KERNELS(hm_activation_back),
+    .native = native,
     .in_place = true,
 };
 

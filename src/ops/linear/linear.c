@@ -65,6 +65,11 @@ static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor
     return g->status;
 }
 
+/* The activation's result, where what it was computed from is kept. */
+static hm_tensor *again(hm_graph *g, hm_node *n) {
+    return n->n_out > 1 ? hm_activation(g, n->out[1], ((const hm_linear_attr *)n->attr)->act) : n->out[0];
+}
+
 static hm_status infer_same(hm_graph *g, hm_node *n) {
     return hm_node_output(g, n, HM_F32, n->in[0]->shape);
 }
@@ -96,6 +101,7 @@ const hm_op hm_op_linear = {
     .name = "linear",
     .infer = infer,
     .grad = grad,
+    .again = again,
     .ref = hm_linear_ref,
     .cpu = HM_CPU_KERNELS(linear),
     .native = native,
