@@ -19,8 +19,8 @@ const hm_policy hm_policies[] = {
     ROW(conv2d, "h", "h", "product of half operands, summed in fp32"),
     ROW(conv2d_dx, "h", "h", "product of half operands, summed in fp32"),
     ROW(conv2d_dw, "h", "g", "product of half operands, summed in fp32"),
-    ROW(attention, "h", "hf", "products in half; softmax and its sums in fp32"),
-    ROW(attention_back, "hhhaah", "h", "products in half; softmax and its sums in fp32"),
+    ROW(attention, "h", "hf", "products of half operands, P among them; softmax and all sums in fp32"),
+    ROW(attention_back, "hhhaah", "h", "products of half operands, P and dS among them; sums in fp32"),
     ROW(mask_logits, "h", "h", "product of half operands, summed in fp32"),
     /* one number at a time: what they make is read by products */
     ROW(linear_act_back, "a", "h", "elementwise, computed in fp32"),
