@@ -320,6 +320,10 @@ hm_status hm_exec_rehearse(hm_exec *e, int ago, uint64_t seed, int64_t step, boo
     return HM_OK;
 }
 
+const hm_exec_options *hm_exec_options_of(const hm_exec *e) {
+    return &e->opt;
+}
+
 const hm_plan *hm_exec_plan(const hm_exec *e) {
     return &e->plan;
 }

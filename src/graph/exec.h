@@ -89,12 +89,16 @@ void hm_exec_set_hook(hm_exec *e, hm_exec_hook hook, void *user);
 /* Output `o` of the node that was run last as its kernel computed it, in fp32, before it was rounded to half; NULL
  * where there is no such copy. */
 const float *hm_exec_unrounded(const hm_exec *e, const hm_node *n, int o);
+/* The same for a node whose kernel rounds as it stores: runs it once more, in memory of its own. *out must be freed;
+ * NULL for a node that wrote over its input, and on the GPU. */
+hm_status hm_exec_widened(hm_exec *e, const hm_node *n, int o, float **out);
 /* A run that changes nothing that outlives it (nodes that update are left out), on the inputs of the last run but `ago`
  * (0; on the GPU also 1); ends after the node for which `stop` says so. */
 hm_status hm_exec_rehearse(hm_exec *e, int ago, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
                            void *user);
 
 hm_cuda *hm_exec_cuda(const hm_exec *e); /* the GPU on which it runs; NULL: the CPU */
+const hm_exec_options *hm_exec_options_of(const hm_exec *e);
 const hm_plan *hm_exec_plan(const hm_exec *e);
 size_t hm_exec_used(const hm_exec *e);                    /* highest byte of the arena that a run used */
 double hm_exec_seconds(const hm_exec *e, size_t node_id); /* summed over runs (profile) */

@@ -44,6 +44,8 @@ typedef struct hm_tensor {
     struct hm_tensor *base; /* shares this tensor's memory (views, updates in place), or NULL */
     bool keep;              /* an output of the graph: readable after the run */
     bool needs_grad;
+    /* The tensor whose numbers this one holds once more (again.c), or NULL. */
+    const struct hm_tensor *again_of;
 } hm_tensor;
 
 struct hm_node {
@@ -67,6 +69,8 @@ struct hm_graph {
     size_t n_nodes, cap_nodes;
     hm_tensor **grads; /* by tensor id, after hm_graph_backward */
     size_t n_grads;
+    hm_tensor **again; /* by tensor id, during hm_graph_make_again */
+    size_t n_again;
     const char *scope;
     bool in_backward;
     struct hm_block *blocks; /* memory of everything above */
@@ -110,6 +114,16 @@ hm_status hm_graph_prune(hm_graph *g);
  * without a gradient rule on the way is HM_ERR_INTERNAL naming op and tensor. */
 hm_status hm_graph_backward(hm_graph *g, hm_tensor *const *of, hm_tensor *const *seed, int n);
 hm_tensor *hm_graph_grad(const hm_graph *g, const hm_tensor *t);
+
+/* For memory, at the price of some time: what backward nodes read and an op can cheaply make again (hm_op.again) is
+ * made again in front of the first of them instead of being kept since the forward pass. After hm_graph_backward,
+ * before hm_graph_precision. */
+hm_status hm_graph_make_again(hm_graph *g);
+/* For ops' `again`: t, or what stands for it in the backward pass. */
+hm_tensor *hm_graph_again(hm_graph *g, hm_tensor *t);
+
+/* Calls visit for every node in order; the nodes that it appends go in front of the visited one. */
+hm_status hm_graph_rewrite(hm_graph *g, hm_status (*visit)(void *ctx, hm_node *n), void *ctx);
 
 /* Every tensor and node as text, or as Graphviz. */
 void hm_graph_dump_text(const hm_graph *g, void *file);

@@ -48,6 +48,10 @@ struct hm_op {
      * dout[o] is NULL where nothing depends on output o. din arrives all NULL. NULL rule: a gradient must never arrive
      * here. */
     hm_status (*grad)(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor **din);
+    /* Appends the node that makes output 0 again from what the gradient rule's nodes read anyway, asking hm_graph_again
+     * for inputs, and returns its result, the very same numbers; output 0 itself where that is not cheap. NULL: never
+     * is. */
+    hm_tensor *(*again)(hm_graph *g, hm_node *n);
     bool no_grad; /* outputs are constants for differentiation (indices, matches, draws) */
     hm_kernel ref;
     hm_kernel cpu[HM_ISA_COUNT];

@@ -139,6 +139,9 @@ static void mark_wishes(pass *p) {
     mark_ends(p);
     for (size_t k = p->g->n_nodes; k-- > 0;) {
         const hm_node *const n = p->g->nodes[k];
+        const hm_tensor *const first = n->out[0]->again_of;
+        if (first != NULL)
+            p->exact[first->id] |= p->exact[n->out[0]->id];
         for (int i = 0; i < n->n_in; i++)
             if (n->in[i] != NULL) {
                 const char code = input_letter(p, n, i);
@@ -160,6 +163,8 @@ static hm_dtype moved(const pass *p, const hm_node *n, const hm_tensor *t) {
 
 static hm_dtype stored_as(const pass *p, const hm_node *n, int o) {
     const hm_tensor *const t = n->out[o];
+    if (t->again_of != NULL)
+        return t->again_of->dtype;
     switch (letter(p->policy[n->id]->out, o)) {
     case 'h':
         return p->exact[t->id] || p->forced[n->id] ? HM_F32 : p->half;
@@ -193,77 +198,37 @@ static void give_types(pass *p) {
 /* ---- casts */
 
 typedef struct casts {
-    hm_tensor **of;     /* by tensor id of before: its half copy, or NULL */
-    size_t n_tensors;   /* of before */
-    hm_node **before;   /* by node id of before: the first cast that it needs made, in a list by next */
-    hm_node **next;     /* by number of the cast */
-    size_t first_added; /* node id of the first cast */
+    const pass *p;
+    hm_tensor **of; /* by tensor id of before: its half copy, or NULL */
 } casts;
 
-static hm_status cast_input(pass *p, casts *c, hm_node *n, int i) {
-    hm_tensor *const x = n->in[i];
-    if (c->of[x->id] == NULL) {
-        p->g->scope = x->storage == HM_PARAM ? "half copies" : x->producer != NULL ? x->producer->scope : "";
-        c->of[x->id] = hm_graph_apply(p->g, hm_ops_cast, &p->half, sizeof p->half, (hm_tensor *[]){x}, 1);
-        HM_TRY(hm_graph_status(p->g));
-        hm_node *const made = c->of[x->id]->producer;
-        made->backward = n->backward;
-        c->next[(size_t)made->id - c->first_added] = c->before[n->id];
-        c->before[n->id] = made;
+static hm_status cast_input(const casts *c, hm_node *n, int i) {
+    hm_graph *const g = c->p->g;
+    hm_tensor *const x = n->in[i], **const made = &c->of[x->id];
+    if (*made == NULL) {
+        g->scope = x->storage == HM_PARAM ? "half copies" : x->producer != NULL ? x->producer->scope : "";
+        *made = hm_graph_apply(g, hm_ops_cast, &c->p->half, sizeof c->p->half, (hm_tensor *[]){x}, 1);
+        HM_TRY(hm_graph_status(g));
+        (*made)->producer->backward = n->backward;
     }
-    n->in[i] = c->of[x->id];
+    n->in[i] = *made;
     return HM_OK;
 }
 
-static hm_status make_casts(pass *p, casts *c) {
-    for (size_t k = 0; k < c->first_added; k++) {
-        hm_node *const n = p->g->nodes[k];
-        for (int i = 0; i < n->n_in; i++)
-            if (n->in[i] != NULL && n->in[i]->dtype == HM_F32 && input_letter(p, n, i) == 'h')
-                HM_TRY(cast_input(p, c, n, i));
-    }
+/* Each cast goes in front of the first node that reads it. */
+static hm_status cast_inputs(void *ctx, hm_node *n) {
+    const casts *const c = ctx;
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] != NULL && n->in[i]->dtype == HM_F32 && input_letter(c->p, n, i) == 'h')
+            HM_TRY(cast_input(c, n, i));
     return HM_OK;
-}
-
-/* Casts were appended; here each goes before the first node that reads it. */
-static hm_status sort_nodes(pass *p, const casts *c) {
-    hm_graph *const g = p->g;
-    hm_node **sorted;
-    size_t at = 0;
-    HM_TRY(hm_alloc(&sorted, g->cap_nodes, sizeof *sorted));
-    for (size_t k = 0; k < c->first_added; k++) {
-        for (hm_node *m = c->before[k]; m != NULL; m = c->next[(size_t)m->id - c->first_added])
-            sorted[at++] = m;
-        sorted[at++] = g->nodes[k];
-    }
-    free(g->nodes);
-    g->nodes = sorted;
-    for (size_t k = 0; k < g->n_nodes; k++)
-        g->nodes[k]->id = (int)k;
-    return HM_OK;
-}
-
-static size_t count_inputs(const hm_graph *g) {
-    size_t n = 0;
-    for (size_t k = 0; k < g->n_nodes; k++)
-        n += (size_t)g->nodes[k]->n_in;
-    return n;
 }
 
 static hm_status insert_casts(pass *p) {
-    casts c = {.first_added = p->g->n_nodes, .n_tensors = p->g->n_tensors};
-    const char *const scope = p->g->scope;
-    hm_status st;
-    HM_TRY_TO(st, done, hm_alloc(&c.of, c.n_tensors + 1, sizeof *c.of));
-    HM_TRY_TO(st, done, hm_alloc(&c.before, c.first_added + 1, sizeof *c.before));
-    HM_TRY_TO(st, done, hm_alloc(&c.next, count_inputs(p->g) + 1, sizeof *c.next));
-    HM_TRY_TO(st, done, make_casts(p, &c));
-    st = sort_nodes(p, &c);
-done:
-    p->g->scope = scope;
+    casts c = {.p = p};
+    HM_TRY(hm_alloc(&c.of, p->g->n_tensors + 1, sizeof *c.of));
+    const hm_status st = hm_graph_rewrite(p->g, cast_inputs, &c);
     free(c.of);
-    free(c.before);
-    free(c.next);
     return st;
 }
 

@@ -2,6 +2,7 @@
 #include "graph/trace.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PIECE 16384 /* numbers looked at by one thread at a time */
@@ -67,8 +68,16 @@ hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t) {
 }
 
 hm_magnitudes hm_magnitudes_made(hm_exec *e, const hm_node *n, int o) {
+    const hm_tensor *const t = n->out[o];
     const float *const wide = hm_exec_unrounded(e, n, o);
-    return wide != NULL ? look_at_all(HM_F32, wide, hm_count(n->out[o])) : hm_magnitudes_of(e, n->out[o]);
+    float *again = NULL;
+    if (wide != NULL)
+        return look_at_all(HM_F32, wide, hm_count(t));
+    if (t->dtype != HM_F16 || n->op->view || hm_exec_widened(e, n, o, &again) != HM_OK || again == NULL)
+        return hm_magnitudes_of(e, t); /* what bf16 holds shows what fp16 would not */
+    const hm_magnitudes m = look_at_all(HM_F32, again, hm_count(t));
+    free(again);
+    return m;
 }
 
 typedef struct search {

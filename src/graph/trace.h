@@ -14,7 +14,7 @@ typedef struct hm_magnitudes {
 
 /* Of a tensor as it is stored. */
 hm_magnitudes hm_magnitudes_of(hm_exec *e, const hm_tensor *t);
-/* Of output `o` of the node that was run last, before it was rounded to half if the executor still has that. */
+/* Of output `o` of the node that was run last, before it was rounded to half if the executor has or can make that. */
 hm_magnitudes hm_magnitudes_made(hm_exec *e, const hm_node *n, int o);
 
 void hm_magnitudes_join(hm_magnitudes *to, const hm_magnitudes *m);

@@ -6,7 +6,6 @@
 #include <dnnl.h>
 #include <omp.h>
 
-#define BLOCK     192 /* edge of a block: near peak speed, and enough blocks for many cores */
 #define MIN_BLOCK 48
 #define MANY      8 /* blocks are halved until there are this many */
 
@@ -50,21 +49,16 @@ static int64_t even(int64_t size, int64_t block) {
     return ceil_div(each, 16) * 16;
 }
 
-typedef struct cut {
-    int64_t rows, cols;     /* of a block */
-    int64_t n_rows, n_cols; /* number of blocks each way */
-} cut;
-
-static cut make_cut(const hm_gemm_args *g) {
-    int64_t rows = even(g->m, BLOCK), cols = even(g->n, BLOCK);
-    while (ceil_div(g->m, rows) * ceil_div(g->n, cols) * g->batch < MANY && (rows > MIN_BLOCK || cols > MIN_BLOCK)) {
+hm_gemm_cut hm_gemm_cut_of(int64_t m, int64_t n, int64_t batch) {
+    int64_t rows = even(m, HM_GEMM_BLOCK), cols = even(n, HM_GEMM_BLOCK);
+    while (ceil_div(m, rows) * ceil_div(n, cols) * batch < MANY && (rows > MIN_BLOCK || cols > MIN_BLOCK)) {
         int64_t *const wide = rows >= cols ? &rows : &cols;
         *wide = even(*wide, ceil_div(*wide, 2));
     }
-    return (cut){rows, cols, ceil_div(g->m, rows), ceil_div(g->n, cols)};
+    return (hm_gemm_cut){rows, cols, ceil_div(m, rows), ceil_div(n, cols)};
 }
 
-static bool run_block(const hm_gemm_args *g, const cut *u, int64_t task) {
+static bool run_block(const hm_gemm_args *g, const hm_gemm_cut *u, int64_t task) {
     const int64_t i = task / (u->n_rows * u->n_cols), at = task % (u->n_rows * u->n_cols);
     const int64_t row = at / u->n_cols * u->rows, col = at % u->n_cols * u->cols;
     const int64_t rows = g->m - row < u->rows ? g->m - row : u->rows;
@@ -81,7 +75,7 @@ static bool run_block(const hm_gemm_args *g, const cut *u, int64_t task) {
 hm_status hm_gemm_batch(const hm_gemm_args *g, int threads) {
     if (g->m == 0 || g->n == 0 || g->batch == 0)
         return HM_OK;
-    const cut u = make_cut(g);
+    const hm_gemm_cut u = hm_gemm_cut_of(g->m, g->n, g->batch);
     const int64_t tasks = u.n_rows * u.n_cols * g->batch;
     const bool worth = tasks > 1 && (double)g->m * (double)g->n * (double)g->k * (double)g->batch > 32768;
     bool ok = true;

@@ -6,6 +6,15 @@
 
 #include "base/status.h"
 
+#define HM_GEMM_BLOCK 192 /* edge of a block: near peak speed, and enough blocks for many cores */
+
+/* How a product of m rows and n columns, none of them 0, is cut. */
+typedef struct hm_gemm_cut {
+    int64_t rows, cols;     /* of a block, at most HM_GEMM_BLOCK */
+    int64_t n_rows, n_cols; /* number of blocks each way */
+} hm_gemm_cut;
+hm_gemm_cut hm_gemm_cut_of(int64_t m, int64_t n, int64_t batch);
+
 /* Called once for each finished block: c points at element (row, col) of the result, rows of ldc elements. */
 typedef struct hm_gemm_epilogue {
     void (*run)(const void *ctx, float *c, int64_t ldc, int64_t row, int64_t col, int64_t rows, int64_t cols);

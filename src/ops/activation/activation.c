@@ -30,6 +30,11 @@ static hm_status activation_grad(hm_graph *g, hm_node *n, hm_tensor *const *dout
     return HM_OK;
 }
 
+static bool native(const hm_node *n) {
+    (void)n;
+    return true;
+}
+
 const hm_op hm_op_activation = {
     .name = "activation",
     .infer = activation_infer,
@@ -37,6 +42,7 @@ const hm_op hm_op_activation = {
     .ref = hm_activation_ref,
     .cpu = HM_CPU_KERNELS(hm_activation),
     .cuda = HM_CUDA_KERNEL(hm_activation),
+    .native = native,
     .in_place = true,
 };
 
@@ -46,6 +52,7 @@ const hm_op hm_op_activation_back = {
     .ref = hm_activation_back_ref,
     .cpu = HM_CPU_KERNELS(hm_activation_back),
     .cuda = HM_CUDA_KERNEL(hm_activation_back),
+    .native = native,
     .in_place = true,
 };
 

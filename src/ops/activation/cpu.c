@@ -1,5 +1,6 @@
-/* cpu.c: activations in fp32. Results may overwrite the first input. NaN stays NaN; the gradient of ReLU is zero where
- * y <= 0, whatever arrives there. */
+/* cpu.c: activations, computed in fp32. Results may overwrite the first input. NaN stays NaN; the gradient of ReLU is
+ * zero where y <= 0, whatever arrives there. */
+#include "device/cpu/convert.h"
 #include "device/cpu/vec.h"
 #include "graph/op.h"
 #include "ops/activation/activation_attr.h"
@@ -85,24 +86,38 @@ static void backward_piece(hm_act kind, const float *dout, const float *v, float
     }
 }
 
+/* Elements first.. from and to whatever types the tensors have. */
+static void forward_any(const hm_call *c, int64_t first, int64_t n) {
+    const hm_node *const node = c->node;
+    float x_room[PIECE], y_room[PIECE];
+    const float *const x = hm_row_in(node->in[0]->dtype, c->in[0], first, n, x_room);
+    float *const y = hm_row_out(node->out[0]->dtype, c->out[0], first, y_room);
+    forward_piece(((const hm_activation_attr *)node->attr)->kind, x, y, n);
+    hm_row_done(node->out[0]->dtype, c->out[0], first, y, n);
+}
+
+static void backward_any(const hm_call *c, int64_t first, int64_t n) {
+    const hm_node *const node = c->node;
+    float d_room[PIECE], v_room[PIECE], dx_room[PIECE];
+    const float *const dout = hm_row_in(node->in[0]->dtype, c->in[0], first, n, d_room);
+    const float *const v = hm_row_in(node->in[1]->dtype, c->in[1], first, n, v_room);
+    float *const dx = hm_row_out(node->out[0]->dtype, c->out[0], first, dx_room);
+    backward_piece(((const hm_activation_attr *)node->attr)->kind, dout, v, dx, n);
+    hm_row_done(node->out[0]->dtype, c->out[0], first, dx, n);
+}
+
 hm_status HM_CPU(hm_activation)(const hm_call *c) {
-    const hm_act kind = ((const hm_activation_attr *)c->node->attr)->kind;
     const int64_t count = hm_count(c->node->in[0]);
-    const float *const x = c->in[0];
-    float *const y = c->out[0];
 #pragma omp parallel for schedule(static) num_threads(count > 2 * PIECE ? c->run->threads : 1)
     for (int64_t at = 0; at < count; at += PIECE)
-        forward_piece(kind, x + at, y + at, count - at < PIECE ? count - at : PIECE);
+        forward_any(c, at, count - at < PIECE ? count - at : PIECE);
     return HM_OK;
 }
 
 hm_status HM_CPU(hm_activation_back)(const hm_call *c) {
-    const hm_act kind = ((const hm_activation_attr *)c->node->attr)->kind;
     const int64_t count = hm_count(c->node->in[0]);
-    const float *const dout = c->in[0], *const v = c->in[1];
-    float *const dx = c->out[0];
 #pragma omp parallel for schedule(static) num_threads(count > 2 * PIECE ? c->run->threads : 1)
     for (int64_t at = 0; at < count; at += PIECE)
-        backward_piece(kind, dout + at, v + at, dx + at, count - at < PIECE ? count - at : PIECE);
+        backward_any(c, at, count - at < PIECE ? count - at : PIECE);
     return HM_OK;
 }

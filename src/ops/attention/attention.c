@@ -1,6 +1,9 @@
 /* attention.c: builder, shapes and gradient rule of attention. */
 #include "ops/attention/attention.h"
+
+#include "device/cpu/pairs.h"
 #include "ops/attention/attention_attr.h"
+#include "ops/carve.h"
 
 HM_CPU_DECLARE(attention);
 HM_CPU_DECLARE(attention_back);
@@ -45,14 +48,65 @@ static hm_status infer_back(hm_graph *g, hm_node *n) {
     return HM_OK;
 }
 
-static size_t workspace(const hm_node *n, int threads) {
+static size_t take(hm_carve *c, bool wanted, int64_t floats) {
+    return wanted ? hm_carve_take(c, floats) : 0;
+}
+
+hm_attention_room hm_attention_room_of(const hm_attention_sizes *s, hm_attention_way way, bool back) {
+    const int64_t Q = hm_attention_min(s->nq, HM_ATTENTION_Q), K = hm_attention_min(s->nk, HM_ATTENTION_K), d = s->d;
+    const bool half = way != HM_ATTENTION_F32, words = way == HM_ATTENTION_WORDS;
+    const int64_t q_d = words ? Q * hm_pairs_words(d) : Q * d,
+                  d_k = words ? hm_pairs_words(d) * hm_pairs_stride(K) : K * d;
+    const int64_t k_d = hm_pairs_words(K) * hm_pairs_stride(d), sum_q_d = hm_pairs_words(Q) * hm_pairs_stride(d);
+    const int64_t sum_q_k = hm_pairs_words(Q) * hm_pairs_stride(K);
+    hm_attention_room r;
+    hm_carve c = {0};
+    r.max = take(&c, !back, Q);
+    r.sum = take(&c, !back, Q);
+    r.s = take(&c, true, Q * K);
+    r.dp = take(&c, back, Q * K);
+    r.dot = take(&c, back, s->nq);
+    r.q = take(&c, half, q_d);
+    r.dy = take(&c, half && back, q_d);
+    r.k = take(&c, half, d_k);
+    r.v = take(&c, half, d_k);
+    r.q_sum = take(&c, words && back, sum_q_d);
+    r.dy_sum = take(&c, words && back, sum_q_d);
+    r.k_sum = take(&c, words && back, k_d);
+    r.v_sum = take(&c, words && !back, k_d);
+    r.p = take(&c, words, Q * hm_pairs_words(K));
+    r.p_sum = take(&c, words && back, sum_q_k);
+    r.ds_sum = take(&c, words && back, sum_q_k);
+    r.y = take(&c, half, Q * d);
+    r.dk = take(&c, half && back, K * d);
+    r.dv = take(&c, half && back, K * d);
+    r.dq = take(&c, half && back, s->nq * d);
+    r.floats = c.floats;
+    return r;
+}
+
+/* Not every instruction set's kernel takes the same way: room for each. */
+static size_t scratch(const hm_node *n, int threads, bool back) {
     const hm_attention_sizes s = hm_attention_sizes_of(n);
-    return (size_t)threads * (size_t)hm_attention_scratch(&s, false) * sizeof(float);
+    size_t most = 0;
+    for (int way = HM_ATTENTION_F32; way <= HM_ATTENTION_WORDS; way++) {
+        const size_t floats = hm_attention_room_of(&s, (hm_attention_way)way, back).floats;
+        most = hm_attention_takes(n, (hm_attention_way)way) && floats > most ? floats : most;
+    }
+    return (size_t)threads * most * sizeof(float);
+}
+
+static size_t workspace(const hm_node *n, int threads) {
+    return scratch(n, threads, false);
 }
 
 static size_t workspace_back(const hm_node *n, int threads) {
-    const hm_attention_sizes s = hm_attention_sizes_of(n);
-    return (size_t)threads * (size_t)hm_attention_scratch(&s, true) * sizeof(float);
+    return scratch(n, threads, true);
+}
+
+static bool native(const hm_node *n) {
+    (void)n;
+    return true;
 }
 
 /* Two floats for each row and head. */
@@ -67,6 +121,7 @@ const hm_op hm_op_attention = {
     .grad = grad,
     .ref = hm_attention_ref,
     .cpu = HM_CPU_KERNELS(attention),
+    .native = native,
     .workspace = workspace,
     .cuda = HM_CUDA_KERNEL(attention),
 };
@@ -75,6 +130,7 @@ const hm_op hm_op_attention_back = {
     .infer = infer_back,
     .ref = hm_attention_back_ref,
     .cpu = HM_CPU_KERNELS(attention_back),
+    .native = native,
     .workspace = workspace_back,
     .cuda = HM_CUDA_KERNEL(attention_back),
     .cuda_workspace = cuda_workspace_back,

@@ -38,11 +38,39 @@ static inline int64_t hm_attention_block(int64_t n, int64_t most) {
     return blocks > 0 ? (n + blocks - 1) / blocks : 1;
 }
 
-/* Floats of scratch memory for one thread, a multiple of 16. */
-static inline int64_t hm_attention_scratch(const hm_attention_sizes *s, bool back) {
-    const int64_t block = hm_attention_min(s->nq, HM_ATTENTION_Q) * hm_attention_min(s->nk, HM_ATTENTION_K);
-    const int64_t floats = back ? 2 * block + s->nq : block + 2 * hm_attention_min(s->nq, HM_ATTENTION_Q);
-    return (floats + 15) / 16 * 16;
+/* How a node's products are made. */
+typedef enum hm_attention_way {
+    HM_ATTENTION_F32,     /* everything is fp32 and read and written in place */
+    HM_ATTENTION_WIDENED, /* blocks of half tensors are widened, products are fp32's */
+    HM_ATTENTION_WORDS    /* bf16 by pairs (device/cpu/pairs.h) */
+} hm_attention_way;
+
+/* Whether this way suits the node's types; WIDENED suits whatever F32 does not. */
+static inline bool hm_attention_takes(const hm_node *n, hm_attention_way way) {
+    bool f32 = true, bf16 = true;
+    for (int i = 0; i < n->n_in; i++) {
+        f32 = f32 && n->in[i]->dtype == HM_F32;
+        bf16 = bf16 && (i == 3 || i == 4 || n->in[i]->dtype == HM_BF16); /* y and log-sum-exp are no operands */
+    }
+    for (int o = 0; o < n->n_out; o++)
+        f32 = f32 && n->out[o]->dtype == HM_F32;
+    return way == HM_ATTENTION_F32 ? f32 : way == HM_ATTENTION_WORDS ? bf16 : !f32;
 }
+
+/* Where a thread's scratch has what, in floats; sizes Q queries, K keys in a block, d, or words and strides of
+ * pairs.h. */
+typedef struct hm_attention_room {
+    size_t max, sum;         /* [Q] running maximum and sum (forward) */
+    size_t s, dp;            /* [Q, K] scores, then probabilities; their gradients (backward) */
+    size_t dot;              /* [Nq] <dy, y> (backward) */
+    size_t q, dy, k, v;      /* operands of a block: fp32, or words summed over d */
+    size_t q_sum, dy_sum;    /* words of q, dy summed over queries (backward) */
+    size_t k_sum, v_sum;     /* words of k (backward) and v (forward) summed over keys */
+    size_t p, p_sum, ds_sum; /* words: rows of P (forward) or dS, summed over keys; P, dS summed over queries */
+    size_t y, dk, dv, dq;    /* results in fp32: [Q, d], [K, d], [K, d], [Nq, d] */
+    size_t floats;           /* all of it */
+} hm_attention_room;
+
+hm_attention_room hm_attention_room_of(const hm_attention_sizes *s, hm_attention_way way, bool back);
 
 #endif

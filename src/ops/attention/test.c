@@ -26,6 +26,7 @@ void opcheck_attention(oc *o) {
     attend(o, "one", 1, 1, 1, 1, 1, 1);
     attend(o, "n33_heads3", 2, 33, 33, 24, 3, 1);
     attend(o, "group_of_queries", 3, 100, 100, 64, 2, 1);
+    attend(o, "odd_channels", 2, 7, 19, 15, 3, 1);
     attend(o, "other_keys", 2, 17, 65, 32, 2, 1);
     if (oc_case(o, "one_key")) { /* its weight is 1: queries and keys would have gradient 0, with no relative error */
         hm_tensor *const q = oc_constant(o, HM_SHAPE(1, 9, 16), -1, 1), *const k =

@@ -56,6 +56,11 @@ static hm_status layer_norm_grad(hm_graph *g, hm_node *n, hm_tensor *const *dout
     return HM_OK;
 }
 
+static hm_tensor *layer_norm_again(hm_graph *g, hm_node *n) {
+    const hm_layer_norm_attr *const attr = n->attr;
+    return hm_layer_norm(g, hm_graph_again(g, n->in[0]), n->in[1], n->in[2], attr->eps);
+}
+
 /* Partial sums of dgain and dbias: [parts, 2, C] doubles. */
 static size_t layer_norm_back_workspace(const hm_node *n, int threads) {
     (void)threads;
@@ -72,6 +77,7 @@ const hm_op hm_op_layer_norm = {
     .name = "layer_norm",
     .infer = layer_norm_infer,
     .grad = layer_norm_grad,
+    .again = layer_norm_again,
     .ref = hm_layer_norm_ref,
     .cpu = HM_CPU_KERNELS(hm_layer_norm),
     .native = hm_layer_norm_native,

@@ -1,10 +1,11 @@
-/* cpu.c: kernels of linear and matmul: fp32 products with the bias and activation applied to each finished block while
- * it is in cache; bf16 products, where the processor has them, whole, with the activation after them. */
+/* cpu.c: kernels of linear and matmul: products in fp32, of half operands too, with bias and activation applied to each
+ * finished block while it is in cache; bf16 products, where the processor has them, whole, with the activation after
+ * them. A pre-activation that is kept in half is rounded before the activation: the backward pass sees the same. */
 #include <string.h>
 
 #include "device/cpu/colsum.h"
 #include "device/cpu/convert.h"
-#include "device/cpu/gemm.h"
+#include "device/cpu/gemm_half.h"
 #include "device/cpu/matmul_bf16.h"
 #include "device/cpu/vec.h"
 #include "ops/linear/linear_attr.h"
@@ -100,11 +101,78 @@ static hm_status product_bf16(const hm_call *c, bool ta, int64_t m, int64_t n, i
     return hm_matmul_bf16_run(c->slot, &d, c->in[0], c->in[1], NULL, c->out[0], c->run->threads);
 }
 
+/* ---- other half operands */
+
+/* out [.., width] = z, rounded; z becomes what is stored. */
+static void store_row(hm_dtype type, void *out, int64_t at, float *z, int64_t n) {
+    hm_narrow(type, z, out, at, n);
+    if (type != HM_F32)
+        hm_widen(type, out, at, z, n);
+}
+
+/* The block of a linear node: bias, pre-activation if it is kept, activation. */
+static void store_linear(const void *ctx, float *z, int64_t row, int64_t col, int64_t rows, int64_t cols) {
+    const hm_call *const c = ctx;
+    const hm_node *const node = c->node;
+    const hm_act act = ((const hm_linear_attr *)node->attr)->act;
+    const int64_t width = hm_dim(node->out[0], -1);
+    float bias_room[HM_GEMM_BLOCK];
+    const float *const bias = c->in[2] == NULL ? NULL : hm_row_in(node->in[2]->dtype, c->in[2], col, cols, bias_room);
+    for (int64_t i = 0; i < rows; i++) {
+        float *const one = z + i * cols;
+        const int64_t at = (row + i) * width + col;
+        for (int64_t j = 0; bias != NULL && j < cols; j++)
+            one[j] += bias[j];
+        if (node->n_out > 1)
+            store_row(node->out[1]->dtype, c->out[1], at, one, cols);
+        apply_act(act, one, one, cols);
+        hm_narrow(node->out[0]->dtype, one, c->out[0], at, cols);
+    }
+}
+
+typedef struct product {
+    const hm_call *c;
+    int64_t width; /* of a row of the result */
+} product;
+
+static void store_product(const void *ctx, float *z, int64_t row, int64_t col, int64_t rows, int64_t cols) {
+    const product *const p = ctx;
+    for (int64_t i = 0; i < rows; i++)
+        hm_narrow(p->c->node->out[0]->dtype, z + i * cols, p->c->out[0], (row + i) * p->width + col, cols);
+}
+
+static hm_status linear_widened(const hm_call *c, int64_t m, int64_t n, int64_t k) {
+    const hm_gemm_half g = {.tb = true,
+                            .m = m,
+                            .n = n,
+                            .k = k,
+                            .a_type = c->node->in[0]->dtype,
+                            .b_type = c->node->in[1]->dtype,
+                            .a = c->in[0],
+                            .b = c->in[1],
+                            .store = store_linear,
+                            .ctx = c};
+    return hm_gemm_half_run(&g, c->work, c->run->threads);
+}
+
+static hm_status product_widened(const hm_call *c, bool ta, int64_t m, int64_t n, int64_t k) {
+    const product p = {c, n};
+    const hm_gemm_half g = {.ta = ta,
+                            .m = m,
+                            .n = n,
+                            .k = k,
+                            .a_type = c->node->in[0]->dtype,
+                            .b_type = c->node->in[1]->dtype,
+                            .a = c->in[0],
+                            .b = c->in[1],
+                            .store = store_product,
+                            .ctx = &p};
+    return hm_gemm_half_run(&g, c->work, c->run->threads);
+}
+
 /* ---- kernels */
 
 hm_status HM_CPU(linear)(const hm_call *c) {
-    if (hm_linear_native(c->node))
-        return linear_bf16(c);
     const hm_tensor *const x = c->node->in[0];
     const int64_t m = hm_rows(x, 1), k = hm_dim(x, -1), n = hm_dim(c->node->in[1], 0);
     const finish f = {c->in[2], c->out[0], n, ((const hm_linear_attr *)c->node->attr)->act};
@@ -121,7 +189,14 @@ hm_status HM_CPU(linear)(const hm_call *c) {
                             .c = c->out[c->node->n_out - 1],
                             .ldc = n,
                             .epilogue = {f.bias != NULL || f.act != HM_ACT_NONE ? finish_block : NULL, &f}};
-    return hm_gemm_batch(&g, c->run->threads);
+    switch (hm_linear_way_of(c->node)) {
+    case HM_LINEAR_BF16:
+        return linear_bf16(c);
+    case HM_LINEAR_WIDENED:
+        return linear_widened(c, m, n, k);
+    default:
+        return hm_gemm_batch(&g, c->run->threads);
+    }
 }
 
 static void act_back(hm_act act, const float *dy, const float *z, float *dz, int64_t n) {
@@ -174,20 +249,26 @@ hm_status HM_CPU(linear_db)(const hm_call *c) {
     return HM_OK;
 }
 
+/* out [m, n] = op(a) b of the node's two inputs, b as it is stored. */
+static hm_status product_of(const hm_call *c, bool ta, int64_t m, int64_t n, int64_t k) {
+    switch (hm_linear_way_of(c->node)) {
+    case HM_LINEAR_BF16:
+        return product_bf16(c, ta, m, n, k);
+    case HM_LINEAR_WIDENED:
+        return product_widened(c, ta, m, n, k);
+    default:
+        return hm_gemm(ta, false, m, n, k, 1, c->in[0], ta ? m : k, c->in[1], n, 0, c->out[0], n, c->run->threads);
+    }
+}
+
 hm_status HM_CPU(linear_dw)(const hm_call *c) {
     const hm_tensor *const dz = c->node->in[0], *const x = c->node->in[1];
-    const int64_t m = hm_rows(dz, 1), n = hm_dim(dz, -1), k = hm_dim(x, -1);
-    if (hm_linear_native(c->node))
-        return product_bf16(c, true, n, k, m);
-    return hm_gemm(true, false, n, k, m, 1, c->in[0], n, c->in[1], k, 0, c->out[0], k, c->run->threads);
+    return product_of(c, true, hm_dim(dz, -1), hm_dim(x, -1), hm_rows(dz, 1));
 }
 
 hm_status HM_CPU(linear_dx)(const hm_call *c) {
     const hm_tensor *const dz = c->node->in[0], *const dx = c->node->out[0];
-    const int64_t m = hm_rows(dz, 1), n = hm_dim(dz, -1), k = hm_dim(dx, -1);
-    if (hm_linear_native(c->node))
-        return product_bf16(c, false, m, k, n);
-    return hm_gemm(false, false, m, k, n, 1, c->in[0], n, c->in[1], k, 0, c->out[0], k, c->run->threads);
+    return product_of(c, false, hm_rows(dz, 1), hm_dim(dx, -1), hm_dim(dz, -1));
 }
 
 hm_status HM_CPU(matmul)(const hm_call *c) {

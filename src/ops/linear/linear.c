@@ -2,6 +2,7 @@
  * so that nothing is computed for an input without a gradient. Formulas: with dz = dy act'(z),
  * dx = dz W, dW = dz^T x, db = column sums of dz. */
 #include "device/cpu/colsum.h"
+#include "device/cpu/gemm_half.h"
 #include "device/cpu/matmul_bf16.h"
 #include "ops/linear/linear_attr.h"
 #include "ops/product.h"
@@ -70,6 +71,11 @@ static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor
     return g->status;
 }
 
+/* The activation's result, where what it was computed from is kept. */
+static hm_tensor *again(hm_graph *g, hm_node *n) {
+    return n->n_out > 1 ? hm_activation(g, n->out[1], ((const hm_linear_attr *)n->attr)->act) : n->out[0];
+}
+
 static hm_status infer_same(hm_graph *g, hm_node *n) {
     return hm_node_output(g, n, HM_F32, n->in[0]->shape);
 }
@@ -97,7 +103,11 @@ static size_t product_cuda_workspace(const hm_node *n) {
     return hm_product_room_of(n->in[0], n->in[1], n->out[n->n_out - 1], false).floats * sizeof(float);
 }
 
-static bool native_always(const hm_node *n) {
+static size_t product_workspace(const hm_node *n, int threads) {
+    return hm_linear_way_of(n) == HM_LINEAR_WIDENED ? (size_t)threads * HM_GEMM_HALF_FLOATS * sizeof(float) : 0;
+}
+
+static bool native(const hm_node *n) {
     (void)n;
     return true;
 }
@@ -106,9 +116,11 @@ const hm_op hm_op_linear = {
     .name = "linear",
     .infer = infer,
     .grad = grad,
+    .again = again,
     .ref = hm_linear_ref,
     .cpu = HM_CPU_KERNELS(linear),
-    .native = hm_linear_native,
+    .native = native,
+    .workspace = product_workspace,
     .release = hm_matmul_bf16_release,
     .cuda = HM_CUDA_KERNEL(linear),
     .cuda_workspace = product_cuda_workspace,
@@ -118,7 +130,7 @@ const hm_op hm_op_linear_act_back = {
     .infer = infer_same,
     .ref = hm_linear_act_back_ref,
     .cpu = HM_CPU_KERNELS(linear_act_back),
-    .native = native_always,
+    .native = native,
     .cuda = HM_CUDA_KERNEL(linear_act_back),
     .in_place = true,
 };
@@ -127,7 +139,7 @@ const hm_op hm_op_linear_db = {
     .infer = infer_db,
     .ref = hm_linear_db_ref,
     .cpu = HM_CPU_KERNELS(linear_db),
-    .native = native_always,
+    .native = native,
     .workspace = db_workspace,
     .cuda = HM_CUDA_KERNEL(linear_db),
     .cuda_workspace = db_cuda_workspace,
@@ -137,7 +149,8 @@ const hm_op hm_op_linear_dw = {
     .infer = infer_to,
     .ref = hm_linear_dw_ref,
     .cpu = HM_CPU_KERNELS(linear_dw),
-    .native = hm_linear_native,
+    .native = native,
+    .workspace = product_workspace,
     .release = hm_matmul_bf16_release,
     .cuda = HM_CUDA_KERNEL(linear_dw),
     .cuda_workspace = product_cuda_workspace,
@@ -147,7 +160,8 @@ const hm_op hm_op_linear_dx = {
     .infer = infer_to,
     .ref = hm_linear_dx_ref,
     .cpu = HM_CPU_KERNELS(linear_dx),
-    .native = hm_linear_native,
+    .native = native,
+    .workspace = product_workspace,
     .release = hm_matmul_bf16_release,
     .cuda = HM_CUDA_KERNEL(linear_dx),
     .cuda_workspace = product_cuda_workspace,

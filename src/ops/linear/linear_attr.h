@@ -38,16 +38,25 @@ static inline int hm_linear_db_parts(int64_t rows) {
     return rows > 256 * 32 ? 256 : rows > 32 ? (int)(rows / 32) : 1;
 }
 
-/* bf16 operands go to the processor's own bf16 products; fp16 ones are multiplied as fp32 copies, as are empty ones,
- * for which oneDNN has no product. linear and its gradients: two operands, then perhaps a bias. */
-static inline bool hm_linear_native(const hm_node *n) {
+/* linear and its gradients: two operands, then perhaps a bias. Who multiplies them: */
+typedef enum hm_linear_way {
+    HM_LINEAR_F32,    /* all fp32: blocks by dnnl_sgemm */
+    HM_LINEAR_BF16,   /* the processor's own bf16 products, whole, by oneDNN (which has none of empty operands) */
+    HM_LINEAR_WIDENED /* other half types: gemm_half.h */
+} hm_linear_way;
+
+static inline hm_linear_way hm_linear_way_of(const hm_node *n) {
     const hm_tensor *const bias = n->n_in > 2 ? n->in[2] : NULL;
-    bool fits = hm_cpu_has_bf16() && (bias == NULL || bias->dtype != HM_F16);
-    for (int i = 0; i < 2; i++)
-        fits = fits && n->in[i]->dtype == HM_BF16 && hm_count(n->in[i]) > 0;
-    for (int o = 0; o < n->n_out; o++)
-        fits = fits && n->out[o]->dtype != HM_F16;
-    return fits;
+    bool f32 = bias == NULL || bias->dtype == HM_F32, bf16 = hm_cpu_has_bf16() && (f32 || bias->dtype == HM_BF16);
+    for (int i = 0; i < 2; i++) {
+        f32 = f32 && n->in[i]->dtype == HM_F32;
+        bf16 = bf16 && n->in[i]->dtype == HM_BF16 && hm_count(n->in[i]) > 0;
+    }
+    for (int o = 0; o < n->n_out; o++) {
+        f32 = f32 && n->out[o]->dtype == HM_F32;
+        bf16 = bf16 && n->out[o]->dtype != HM_F16;
+    }
+    return f32 ? HM_LINEAR_F32 : bf16 ? HM_LINEAR_BF16 : HM_LINEAR_WIDENED;
 }
 
 #endif

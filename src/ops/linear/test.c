@@ -108,6 +108,7 @@ void opcheck_linear(oc *o) {
     linear_case(o, "one", HM_SHAPE(1, 1), HM_SHAPE(1, 1), true, HM_ACT_NONE, 1);
     linear_case(o, "vector", HM_SHAPE(33), HM_SHAPE(4, 33), true, HM_ACT_NONE, 1);
     linear_case(o, "rows33_k65", HM_SHAPE(3, 11, 65), HM_SHAPE(33, 65), true, HM_ACT_NONE, 1);
+    linear_case(o, "deep", HM_SHAPE(9, 801), HM_SHAPE(5, 801), true, HM_ACT_SILU, 0.1);
     linear_case(o, "no_bias", HM_SHAPE(33, 64), HM_SHAPE(91, 64), false, HM_ACT_NONE, 1);
     linear_case(o, "rows1025", HM_SHAPE(1025, 16), HM_SHAPE(4, 16), true, HM_ACT_NONE, 1);
     linear_case(o, "blocks", HM_SHAPE(401, 33), HM_SHAPE(200, 33), true, HM_ACT_GELU, 1);

@@ -1,9 +1,11 @@
 /* cpu.c: mask_loss and its gradient. Pairs of one image go in blocks: dense logit maps (hm_dots), then every pair picks
  * its points and sums on its own. The gradient makes the maps again and overwrites each with its own gradient, non-zero
  * at no more than 4P pixels, which is spread to query features (by pair) and spatial features (by pixel, pairs in
- * order). Nothing depends on the number of threads. */
+ * order). Features stored in half are widened, and their gradients made in fp32, one image at a time. Nothing depends
+ * on the number of threads. */
 #include <string.h>
 
+#include "device/cpu/convert.h"
 #include "device/cpu/vec.h"
 #include "graph/op.h"
 #include "ops/carve.h"
@@ -18,12 +20,16 @@ hm_status HM_CPU(mask_loss_back)(const hm_call *c);
 typedef struct job {
     const hm_mask_loss_attr *a;
     int64_t images, queries, channels, capacity, bytes, pixels;
-    const float *spatial, *query, *bias; /* [images, pixels, channels], [images, queries, channels], [1] */
+    float bias;
     const int32_t *counts, *match;
     const uint8_t *masks;
     uint64_t first_key, second_key;
     int threads;
+    /* of one image: where it lies, or in the workspace */
+    const float *spatial, *query; /* [pixels, channels], [queries, channels] */
+    float *dspatial, *dquery;
     /* workspace */
+    float *room[4];  /* for those four, where they are stored in half */
     int64_t stride;  /* of the maps */
     float *maps;     /* [HM_DOTS_ROWS, stride] */
     float *pack;     /* of hm_dots */
@@ -42,9 +48,7 @@ static hm_status open_job(const hm_call *c, job *j) {
                .capacity = hm_dim(n->in[ML_MASKS], 1),
                .bytes = hm_dim(n->in[ML_MASKS], 2),
                .pixels = a->map_h * a->map_w,
-               .spatial = c->in[ML_SPATIAL],
-               .query = c->in[ML_QUERY],
-               .bias = c->in[ML_BIAS],
+               .bias = hm_float_at(n->in[ML_BIAS]->dtype, c->in[ML_BIAS], 0),
                .counts = c->in[ML_COUNTS],
                .match = c->in[ML_MATCH],
                .masks = c->in[ML_MASKS],
@@ -59,8 +63,55 @@ static hm_status open_job(const hm_call *c, job *j) {
     j->scratch = work + hm_carve_take(&k, j->threads * 17 * a->points);
     j->result = work + hm_carve_take(&k, HM_DOTS_ROWS * 3);
     j->listed = (int32_t *)(work + hm_carve_take(&k, j->queries));
+    for (int i = 0; i < 4; i++)
+        j->room[i] = work + hm_carve_take(&k, hm_mask_loss_room(n, i));
     HM_TRY(hm_check_counts(j->counts, j->images, j->capacity));
     return hm_check_match(j->match, j->counts, j->images, j->queries);
+}
+
+#define PART 16384 /* elements converted by one thread at a time */
+
+/* The n numbers of image b in fp32: where they lie or, from half, in `room`. */
+static const float *image_of(const job *j, const hm_tensor *t, const void *data, int64_t b, int64_t n, float *room) {
+    if (t->dtype == HM_F32)
+        return (const float *)data + b * n;
+#pragma omp parallel for num_threads(j->threads) schedule(static)
+    for (int64_t i = 0; i < n; i += PART)
+        hm_widen(t->dtype, data, b * n + i, room + i, n - i < PART ? n - i : PART);
+    return room;
+}
+
+static void open_image(job *j, const hm_call *c, int64_t b) {
+    hm_tensor *const *const in = c->node->in;
+    j->spatial = image_of(j, in[ML_SPATIAL], c->in[ML_SPATIAL], b, j->pixels * j->channels, j->room[0]);
+    j->query = image_of(j, in[ML_QUERY], c->in[ML_QUERY], b, j->queries * j->channels, j->room[1]);
+}
+
+/* Where the gradient of image b is made, all zero. */
+static float *gradient_of(const hm_tensor *t, void *data, int64_t b, int64_t n, float *room) {
+    float *const to = t->dtype == HM_F32 ? (float *)data + b * n : room;
+    memset(to, 0, (size_t)n * sizeof *to);
+    return to;
+}
+
+static void open_gradients(job *j, const hm_call *c, int64_t b) {
+    hm_tensor *const *const out = c->node->out;
+    j->dspatial = gradient_of(out[ML_SPATIAL], c->out[ML_SPATIAL], b, j->pixels * j->channels, j->room[2]);
+    j->dquery = gradient_of(out[ML_QUERY], c->out[ML_QUERY], b, j->queries * j->channels, j->room[3]);
+}
+
+static void round_gradient(const job *j, const hm_tensor *t, void *data, int64_t b, int64_t n, const float *from) {
+    if (t->dtype == HM_F32)
+        return;
+#pragma omp parallel for num_threads(j->threads) schedule(static)
+    for (int64_t i = 0; i < n; i += PART)
+        hm_narrow(t->dtype, from + i, data, b * n + i, n - i < PART ? n - i : PART);
+}
+
+static void close_gradients(const job *j, const hm_call *c, int64_t b) {
+    hm_tensor *const *const out = c->node->out;
+    round_gradient(j, out[ML_SPATIAL], c->out[ML_SPATIAL], b, j->pixels * j->channels, j->dspatial);
+    round_gradient(j, out[ML_QUERY], c->out[ML_QUERY], b, j->queries * j->channels, j->dquery);
 }
 
 /* The points of one pair, and scratch to choose them. */
@@ -130,13 +181,12 @@ static int64_t list_pairs(const job *j, int64_t b) {
     return n;
 }
 
-/* Logit maps of m listed pairs of image b from number `first` on. */
-static void make_maps(const job *j, int64_t b, int64_t first, int64_t m) {
+/* Logit maps of m listed pairs from number `first` on. */
+static void make_maps(const job *j, int64_t first, int64_t m) {
     const float *rows[HM_DOTS_ROWS];
     for (int64_t i = 0; i < m; i++)
-        rows[i] = j->query + (b * j->queries + j->listed[first + i]) * j->channels;
-    hm_dots(j->spatial + b * j->pixels * j->channels, j->pixels, j->channels, rows, m, *j->bias, j->maps, j->pack,
-            j->threads);
+        rows[i] = j->query + j->listed[first + i] * j->channels;
+    hm_dots(j->spatial, j->pixels, j->channels, rows, m, j->bias, j->maps, j->pack, j->threads);
 }
 
 static int64_t block_size(int64_t n, int64_t first) {
@@ -150,9 +200,11 @@ hm_status HM_CPU(mask_loss)(const hm_call *c) {
     int64_t before = 0; /* pairs of earlier images */
     for (int64_t b = 0; b < j.images; b++) {
         const int64_t n = list_pairs(&j, b);
+        if (n > 0)
+            open_image(&j, c, b);
         for (int64_t first = 0; first < n; first += HM_DOTS_ROWS) {
             const int64_t m = block_size(n, first);
-            make_maps(&j, b, first, m);
+            make_maps(&j, first, m);
 #pragma omp parallel for num_threads(j.threads) schedule(static)
             for (int64_t i = 0; i < m; i++) {
                 const points s = own_points(&j);
@@ -169,8 +221,8 @@ hm_status HM_CPU(mask_loss)(const hm_call *c) {
         before += n;
     }
     const double num_boxes = hm_num_boxes(j.counts, j.images, j.a->groups);
-    *(float *)c->out[0] = (float)(ce / num_boxes);
-    *(float *)c->out[1] = (float)(dice / num_boxes);
+    hm_float_put(c->node->out[0]->dtype, c->out[0], 0, (float)(ce / num_boxes));
+    hm_float_put(c->node->out[1]->dtype, c->out[1], 0, (float)(dice / num_boxes));
     return HM_OK;
 }
 
@@ -195,8 +247,7 @@ static float map_gradient(const job *j, const points *s, float dce, float ddice,
 #define CHUNK 256 /* pixels or channels summed at a time */
 
 /* to[channels] = sum over pixels of dmap[pixel] * spatial[pixel]; chunks of pixels are summed on their own first. */
-static void query_gradient(const job *j, const float *dmap, const float *spatial, float *restrict to) {
-    memset(to, 0, (size_t)j->channels * sizeof *to);
+static void query_gradient(const job *j, const float *dmap, float *restrict to) {
     for (int64_t c0 = 0; c0 < j->channels; c0 += CHUNK) {
         const int64_t width = j->channels - c0 < CHUNK ? j->channels - c0 : CHUNK;
         for (int64_t first = 0; first < j->pixels; first += CHUNK) {
@@ -204,7 +255,7 @@ static void query_gradient(const job *j, const float *dmap, const float *spatial
             float sum[CHUNK] = {0};
             for (int64_t p = first; p < end; p++) {
                 const float d = dmap[p];
-                const float *restrict const row = spatial + p * j->channels + c0;
+                const float *restrict const row = j->spatial + p * j->channels + c0;
                 if (d != 0)
                     for (int64_t k = 0; k < width; k++)
                         sum[k] += d * row[k];
@@ -216,13 +267,13 @@ static void query_gradient(const job *j, const float *dmap, const float *spatial
 }
 
 /* dspatial[pixel] += sum over the block's pairs of dmap[pair][pixel] * query[pair]. */
-static void spatial_gradient(const job *j, int64_t b, const int32_t *listed, int64_t m, float *dspatial) {
+static void spatial_gradient(const job *j, const int32_t *listed, int64_t m) {
 #pragma omp parallel for num_threads(j->threads) schedule(static)
     for (int64_t p = 0; p < j->pixels; p++) {
-        float *restrict const to = dspatial + p * j->channels;
+        float *restrict const to = j->dspatial + p * j->channels;
         for (int64_t i = 0; i < m; i++) {
             const float d = j->maps[i * j->stride + p];
-            const float *restrict const row = j->query + (b * j->queries + listed[i]) * j->channels;
+            const float *restrict const row = j->query + listed[i] * j->channels;
             if (d != 0)
                 for (int64_t k = 0; k < j->channels; k++)
                     to[k] += d * row[k];
@@ -231,12 +282,10 @@ static void spatial_gradient(const job *j, int64_t b, const int32_t *listed, int
 }
 
 /* The gradients of one block of pairs; `before` counts the pairs ahead of it. */
-static void block_gradient(const job *j, const hm_call *c, int64_t b, int64_t first, int64_t m, int64_t before,
-                           const double d[2], double *dbias) {
-    const int64_t map = b * j->pixels * j->channels;
-    float *const dquery = (float *)c->out[ML_QUERY] + b * j->queries * j->channels;
+static void block_gradient(const job *j, int64_t b, int64_t first, int64_t m, int64_t before, const double d[2],
+                           double *dbias) {
     const float dce = (float)(d[0] / (double)j->a->points), ddice = (float)d[1];
-    make_maps(j, b, first, m);
+    make_maps(j, first, m);
 #pragma omp parallel for num_threads(j->threads) schedule(static)
     for (int64_t i = 0; i < m; i++) {
         const points s = own_points(j);
@@ -244,9 +293,9 @@ static void block_gradient(const job *j, const hm_call *c, int64_t b, int64_t fi
         float *const own = j->maps + i * j->stride;
         choose(j, before + i, b, q, own, &s);
         j->result[i * 3 + 2] = map_gradient(j, &s, dce, ddice, own);
-        query_gradient(j, own, j->spatial + map, dquery + q * j->channels);
+        query_gradient(j, own, j->dquery + q * j->channels);
     }
-    spatial_gradient(j, b, j->listed + first, m, (float *)c->out[ML_SPATIAL] + map);
+    spatial_gradient(j, j->listed + first, m);
     for (int64_t i = 0; i < m; i++)
         *dbias += (double)j->result[i * 3 + 2];
 }
@@ -258,16 +307,18 @@ hm_status HM_CPU(mask_loss_back)(const hm_call *c) {
     double d[2] = {0, 0}, dbias = 0;
     for (int k = 0; k < 2; k++)
         if (c->in[ML_DCE + k] != NULL)
-            d[k] = (double)*(const float *)c->in[ML_DCE + k] / num_boxes;
-    memset(c->out[ML_SPATIAL], 0, (size_t)(j.images * j.pixels * j.channels) * sizeof(float));
-    memset(c->out[ML_QUERY], 0, (size_t)(j.images * j.queries * j.channels) * sizeof(float));
+            d[k] = (double)hm_float_at(c->node->in[ML_DCE + k]->dtype, c->in[ML_DCE + k], 0) / num_boxes;
     int64_t before = 0; /* pairs of earlier images */
     for (int64_t b = 0; b < j.images; b++) {
         const int64_t n = list_pairs(&j, b);
+        if (n > 0)
+            open_image(&j, c, b);
+        open_gradients(&j, c, b);
         for (int64_t first = 0; first < n; first += HM_DOTS_ROWS)
-            block_gradient(&j, c, b, first, block_size(n, first), before + first, d, &dbias);
+            block_gradient(&j, b, first, block_size(n, first), before + first, d, &dbias);
+        close_gradients(&j, c, b);
         before += n;
     }
-    *(float *)c->out[ML_BIAS] = (float)dbias;
+    hm_float_put(c->node->out[ML_BIAS]->dtype, c->out[ML_BIAS], 0, (float)dbias);
     return HM_OK;
 }

@@ -63,7 +63,14 @@ static size_t workspace(const hm_node *n, int threads) {
     hm_carve_take(&k, threads * 17 * a->points);                           /* points of one pair */
     hm_carve_take(&k, HM_DOTS_ROWS * 3);                                   /* results of a block's pairs */
     hm_carve_take(&k, queries);                                            /* matched queries of one image */
+    for (int i = 0; i < 4; i++)
+        hm_carve_take(&k, hm_mask_loss_room(n, i));
     return k.floats * sizeof(float);
+}
+
+static bool native(const hm_node *n) {
+    (void)n;
+    return true;
 }
 
 const hm_op hm_op_mask_loss = {
@@ -72,6 +79,7 @@ const hm_op hm_op_mask_loss = {
     .grad = grad,
     .ref = mask_loss_ref,
     .cpu = HM_CPU_KERNELS(mask_loss),
+    .native = native,
     .workspace = workspace,
 };
 
@@ -80,6 +88,7 @@ const hm_op hm_op_mask_loss_back = {
     .infer = infer_back,
     .ref = mask_loss_back_ref,
     .cpu = HM_CPU_KERNELS(mask_loss_back),
+    .native = native,
     .workspace = workspace,
 };
 

@@ -2,7 +2,7 @@
 #ifndef HM_OPS_MASK_LOSS_ATTR_H
 #define HM_OPS_MASK_LOSS_ATTR_H
 
-#include <stdint.h>
+#include "graph/graph.h"
 
 typedef struct hm_mask_loss_attr {
     int groups, draw;
@@ -16,5 +16,14 @@ typedef struct hm_mask_loss_attr {
  * backward also the losses' gradients (each may be absent) */
 enum { ML_SPATIAL, ML_QUERY, ML_BIAS, ML_COUNTS, ML_MASKS, ML_MATCH, ML_FORWARD_INPUTS };
 enum { ML_DCE = ML_FORWARD_INPUTS, ML_DDICE, ML_BACKWARD_INPUTS };
+
+/* Room for one image of spatial features, query features and their gradients (0 to 3), where they are stored in half:
+ * numbers. */
+static inline int64_t hm_mask_loss_room(const hm_node *n, int which) {
+    if (which >= 2 && n->n_in == ML_FORWARD_INPUTS)
+        return 0;
+    const hm_tensor *const t = which < 2 ? n->in[which] : n->out[which - 2];
+    return hm_dtype_is_half(t->dtype) && hm_dim(t, 0) > 0 ? hm_count(t) / hm_dim(t, 0) : 0;
+}
 
 #endif

@@ -36,7 +36,18 @@ static hm_status reshape_grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, h
     return HM_OK;
 }
 
-const hm_op hm_op_reshape = {.name = "reshape", .infer = reshape_infer, .grad = reshape_grad, .view = true};
+static hm_tensor *reshape_again(hm_graph *g, hm_node *n) {
+    hm_tensor *const x = hm_graph_again(g, n->in[0]);
+    return x == n->in[0] ? n->out[0] : hm_reshape(g, x, n->out[0]->shape);
+}
+
+const hm_op hm_op_reshape = {
+    .name = "reshape",
+    .infer = reshape_infer,
+    .grad = reshape_grad,
+    .again = reshape_again,
+    .view = true,
+};
 
 hm_tensor *hm_reshape(hm_graph *g, hm_tensor *x, hm_shape shape) {
     if (g->status != HM_OK)
