@@ -65,6 +65,29 @@ static inline unsigned hm_blocks_strided(int64_t n, int64_t per_block) {
     return blocks > 4096 ? 4096 : blocks;
 }
 
+/* A divisor that the host knows: for dividends and divisors below 2^31 a multiplication and a shift. */
+struct hm_divisor {
+    int64_t by;
+    uint32_t multiplier, shift;
+    /* i / by for i >= 0, and what remains. */
+    __device__ int64_t split(int64_t i, int64_t *rest) const {
+        const int64_t q = i > INT32_MAX || by > INT32_MAX
+                              ? i / by
+                              : (int64_t)(((uint32_t)((uint64_t)i * multiplier >> 32) + (uint32_t)i) >> shift);
+        *rest = i - q * by;
+        return q;
+    }
+};
+static inline hm_divisor hm_divide_by(int64_t by) {
+    hm_divisor d = {by, 0, 0};
+    if (by < 1 || by > INT32_MAX)
+        return d;
+    while ((int64_t)1 << d.shift < by)
+        d.shift++;
+    d.multiplier = (uint32_t)((((uint64_t)1 << d.shift) - (uint64_t)by) * ((uint64_t)1 << 32) / (uint64_t)by + 1);
+    return d;
+}
+
 /* Runs the statements with T as the type in which numbers of `type` are stored: float, __half, __nv_bfloat16. */
 #define HM_BY_TYPE(type, T, ...)                                                                                       \
     switch (type) {                                                                                                    \
@@ -155,6 +178,24 @@ template <int N, typename T> __device__ inline void hm_save(T *p, const float *x
     for (int i = 0; i < N; i++)
         v.x[i] = hm_narrow<T>(x[i]);
     *(hm_pack<T, N> *)p = v;
+}
+
+/* The same from number i of a tensor whose type is known only at run time. */
+template <int N> __device__ inline void hm_load(hm_in t, int64_t i, float *x) {
+    if (t.type == HM_F32)
+        hm_load<N>((const float *)t.p + i, x);
+    else if (t.type == HM_F16)
+        hm_load<N>((const __half *)t.p + i, x);
+    else
+        hm_load<N>((const __nv_bfloat16 *)t.p + i, x);
+}
+template <int N> __device__ inline void hm_save(hm_out t, int64_t i, const float *x) {
+    if (t.type == HM_F32)
+        hm_save<N>((float *)t.p + i, x);
+    else if (t.type == HM_F16)
+        hm_save<N>((__half *)t.p + i, x);
+    else
+        hm_save<N>((__nv_bfloat16 *)t.p + i, x);
 }
 
 /* ---- device side: threads */
