@@ -8,10 +8,10 @@
 extern "C" HM_CUDA_DECLARE(resize);
 extern "C" HM_CUDA_DECLARE(resize_back);
 
-#define THREADS 256
-#define WIDEST  32   /* pixels of a block */
-#define BLOCKS  512  /* smaller pieces, as long as there are fewer blocks */
+#define THREADS 256  /* most of a block */
+#define WIDEST  128  /* most pixels of a block */
 #define WEIGHTS 8192 /* most weights of a block */
+#define BLOCKS  2048 /* lines are cut into pieces until there are so many: several rounds of a large card */
 
 /* One axis: extents of the forward input and output; what a result combines is one of `window` neighbours. */
 struct axis {
@@ -115,21 +115,21 @@ static __global__ void resample(Y *to, const X *from, axis down, axis across, hm
     const int64_t line = pieces.split(blockIdx.x, &piece), image = h.split(line, &row);
     const int first = (int)piece * pixels, count = min(pixels, w - first), words = (int)(channels / N);
     float *const row_weights = weights + pixels * across.window;
-    for (int t = (int)threadIdx.x; t < count * across.window; t += THREADS) {
+    for (int t = (int)threadIdx.x; t < count * across.window; t += (int)blockDim.x) {
         const int i = first + t / across.window;
         weights[t] = weight_at(across, i, first_of(across, i) + t % across.window);
     }
-    for (int t = THREADS - 1 - (int)threadIdx.x; t < down.window; t += THREADS)
+    for (int t = (int)(blockDim.x - 1 - threadIdx.x); t < down.window; t += (int)blockDim.x)
         row_weights[t] = weight_at(down, (int)row, first_of(down, (int)row) + t);
     __syncthreads();
-    if ((int)threadIdx.x < count)
-        columns[threadIdx.x] = trim(across, first + (int)threadIdx.x, weights + threadIdx.x * across.window);
-    if (threadIdx.x == THREADS - 1)
+    for (int t = (int)threadIdx.x; t < count; t += (int)blockDim.x)
+        columns[t] = trim(across, first + t, weights + t * across.window);
+    if (threadIdx.x == blockDim.x - 1)
         rows = trim(down, (int)row, row_weights);
     __syncthreads();
     from += image * H * W * channels;
     to += (line * w + first) * channels;
-    for (int i = (int)threadIdx.x; i < count * words; i += THREADS) {
+    for (int i = (int)threadIdx.x; i < count * words; i += (int)blockDim.x) {
         const int pixel = i / words, channel = i % words * N;
         float sum[N] = {};
         combine<N>(sum, from + channel, rows, columns[pixel], W * channels, channels);
@@ -143,22 +143,31 @@ static axis axis_of(const hm_resize_attr *a, int k, bool back) {
     return x;
 }
 
+/* Full warps that have as much to do as each other. */
+static unsigned threads_for(int items) {
+    const unsigned turns = hm_blocks(items, THREADS);
+    return hm_blocks(items, turns > 0 ? turns * 32 : 32) * 32;
+}
+
 template <int N, typename X, typename Y> static hm_status launch(const hm_call *c, bool back) {
     const hm_resize_attr *const a = (const hm_resize_attr *)c->node->attr;
     const int64_t *const from = c->node->in[0]->shape.dim, *const to = c->node->out[0]->shape.dim;
     const axis down = axis_of(a, 0, back), across = axis_of(a, 1, back);
     const int64_t lines = to[0] * to[1];
-    int pixels = WIDEST;
-    while (pixels > 1 && (lines * hm_blocks(to[2], pixels) < BLOCKS || pixels * across.window + down.window > WEIGHTS))
-        pixels /= 2;
-    const size_t weights = (size_t)(pixels * across.window + down.window);
+    int pieces = 1, pixels = (int)to[2];
+    while (pixels > 1 &&
+           (lines * pieces < BLOCKS || pixels > WIDEST || pixels * across.window + down.window > WEIGHTS)) {
+        pieces++;
+        pixels = (int)hm_blocks(to[2], pieces);
+    }
+    const int weights = pixels * across.window + down.window, items = pixels * (int)(to[3] / N);
     if (weights > WEIGHTS)
         HM_FAIL(HM_ERR_UNSUPPORTED, "resizing %d x %d to %d x %d: one pixel takes up too many others", down.in,
                 across.in, down.out, across.out);
-    const unsigned pieces = hm_blocks(to[2], pixels);
-    HM_LAUNCH(c, (resample<N, X, Y>), hm_blocks(lines * pieces, 1), THREADS, weights * sizeof(float), (Y *)c->out[0],
-              (const X *)c->in[0], down, across, hm_divide_by(pieces), hm_divide_by(to[1]), (int)to[2], pixels, from[1],
-              from[2], to[3]);
+    pieces = (int)hm_blocks(to[2], pixels);
+    HM_LAUNCH(c, (resample<N, X, Y>), hm_blocks(items > 0 ? lines * pieces : 0, 1), threads_for(items),
+              (size_t)weights * sizeof(float), (Y *)c->out[0], (const X *)c->in[0], down, across, hm_divide_by(pieces),
+              hm_divide_by(to[1]), (int)to[2], pixels, from[1], from[2], to[3]);
     return HM_OK;
 }
 

@@ -19,6 +19,8 @@ void opcheck_resize(oc *o) {
     resample(o, "linear_shrink_skips_pixels", HM_SHAPE(1, 13, 17, 3), 4, 3, linear);
     resample(o, "linear_wide", HM_SHAPE(1, 3, 13, 72), 7, 39, linear);
     resample(o, "linear_c33_wide", HM_SHAPE(1, 2, 20, 33), 3, 70, linear);
+    resample(o, "linear_many_lines", HM_SHAPE(270, 2, 3, 16), 8, 7, linear);
+    resample(o, "linear_long_lines", HM_SHAPE(200, 1, 3, 1), 6, 150, linear);
     resample(o, "linear_same", HM_SHAPE(1, 4, 6, 16), 4, 6, linear);
     resample(o, "linear_no_images", HM_SHAPE(0, 4, 6, 16), 8, 8, linear);
     resample(o, "cubic_one_pixel", HM_SHAPE(1, 1, 1, 4), 3, 1, cubic);
