@@ -16,7 +16,7 @@
 hm_status hm_cuda_failed(cudaError_t e, const char *file, int line);
 cudaStream_t hm_cuda_stream(hm_cuda *d);
 bool hm_cuda_is_at_least(const hm_cuda *d, int capability); /* 75: sm_75 */
-void hm_cuda_launched(void); /* counts */
+void hm_cuda_launched(void);                                /* counts */
 
 #define HM_CUDA_TRY(expr)                                                                                              \
     do {                                                                                                               \
@@ -64,6 +64,29 @@ static inline unsigned hm_blocks(int64_t n, int64_t per_block) {
 static inline unsigned hm_blocks_strided(int64_t n, int64_t per_block) {
     const unsigned blocks = hm_blocks(n, per_block);
     return blocks > 4096 ? 4096 : blocks;
+}
+
+/* A divisor that the host knows: for dividends and divisors below 2^31 a multiplication and a shift. */
+struct hm_divisor {
+    int64_t by;
+    uint32_t multiplier, shift;
+    /* i / by for i >= 0, and what remains. */
+    __device__ int64_t split(int64_t i, int64_t *rest) const {
+        const int64_t q = i > INT32_MAX || by > INT32_MAX
+                              ? i / by
+                              : (int64_t)(((uint32_t)((uint64_t)i * multiplier >> 32) + (uint32_t)i) >> shift);
+        *rest = i - q * by;
+        return q;
+    }
+};
+static inline hm_divisor hm_divide_by(int64_t by) {
+    hm_divisor d = {by, 0, 0};
+    if (by < 1 || by > INT32_MAX)
+        return d;
+    while ((int64_t)1 << d.shift < by)
+        d.shift++;
+    d.multiplier = (uint32_t)((((uint64_t)1 << d.shift) - (uint64_t)by) * ((uint64_t)1 << 32) / (uint64_t)by + 1);
+    return d;
 }
 
 /* Runs the statements with T as the type in which numbers of `type` are stored: float, __half, __nv_bfloat16. */

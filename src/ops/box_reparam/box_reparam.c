@@ -5,6 +5,8 @@
 
 HM_CPU_DECLARE(box_reparam);
 HM_CPU_DECLARE(box_reparam_back);
+HM_CUDA_DECLARE(box_reparam);
+HM_CUDA_DECLARE(box_reparam_back);
 hm_status box_reparam_ref(const hm_call *c);
 hm_status box_reparam_back_ref(const hm_call *c);
 
@@ -46,6 +48,7 @@ const hm_op hm_op_box_reparam = {
     .grad = grad,
     .ref = box_reparam_ref,
     .cpu = HM_CPU_KERNELS(box_reparam),
+    .cuda = HM_CUDA_KERNEL(box_reparam),
 };
 
 const hm_op hm_op_box_reparam_back = {
@@ -53,6 +56,7 @@ const hm_op hm_op_box_reparam_back = {
     .infer = infer_back,
     .ref = box_reparam_back_ref,
     .cpu = HM_CPU_KERNELS(box_reparam_back),
+    .cuda = HM_CUDA_KERNEL(box_reparam_back),
 };
 
 hm_tensor *hm_box_reparam(hm_graph *g, hm_tensor *delta, hm_tensor *ref) {

@@ -7,6 +7,9 @@
 HM_CPU_DECLARE(dwconv2d);
 HM_CPU_DECLARE(dwconv2d_back_input);
 HM_CPU_DECLARE(dwconv2d_back_weight);
+HM_CUDA_DECLARE(dwconv2d);
+HM_CUDA_DECLARE(dwconv2d_back_input);
+HM_CUDA_DECLARE(dwconv2d_back_weight);
 hm_status dwconv2d_ref(const hm_call *c);
 hm_status dwconv2d_back_input_ref(const hm_call *c);
 hm_status dwconv2d_back_weight_ref(const hm_call *c);
@@ -65,6 +68,12 @@ static size_t workspace_weight(const hm_node *n, int threads) {
     return workspace(n, threads) * (size_t)hm_dwconv2d_blocks(hm_dim(n->in[0], 0) * hm_dim(n->in[0], 1));
 }
 
+/* Every part's sums (k*k + 1) x C. */
+static size_t cuda_workspace_weight(const hm_node *n) {
+    const int64_t *const d = n->in[0]->shape.dim, k = ((const hm_dwconv2d_attr *)n->attr)->k;
+    return (size_t)(hm_dwconv2d_cuda_parts(d[0] * d[1], d[2], d[3]) * (k * k + 1) * d[3]) * sizeof(float);
+}
+
 const hm_op hm_op_dwconv2d = {
     .name = "dwconv2d",
     .infer = infer,
@@ -72,6 +81,7 @@ const hm_op hm_op_dwconv2d = {
     .ref = dwconv2d_ref,
     .cpu = HM_CPU_KERNELS(dwconv2d),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(dwconv2d),
 };
 
 const hm_op hm_op_dwconv2d_back_input = {
@@ -80,6 +90,7 @@ const hm_op hm_op_dwconv2d_back_input = {
     .ref = dwconv2d_back_input_ref,
     .cpu = HM_CPU_KERNELS(dwconv2d_back_input),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(dwconv2d_back_input),
 };
 
 const hm_op hm_op_dwconv2d_back_weight = {
@@ -88,6 +99,8 @@ const hm_op hm_op_dwconv2d_back_weight = {
     .ref = dwconv2d_back_weight_ref,
     .cpu = HM_CPU_KERNELS(dwconv2d_back_weight),
     .workspace = workspace_weight,
+    .cuda = HM_CUDA_KERNEL(dwconv2d_back_weight),
+    .cuda_workspace = cuda_workspace_weight,
 };
 
 hm_tensor *hm_dwconv2d(hm_graph *g, hm_tensor *x, hm_tensor *w, hm_tensor *b) {

@@ -27,6 +27,8 @@ void opcheck_dwconv2d(oc *o) {
     convolve(o, "k3_c33", HM_SHAPE(2, 11, 13, 33), 3, true);
     convolve(o, "k3_all_in_fours", HM_SHAPE(1, 9, 10, 64), 3, true);
     convolve(o, "k3_no_bias", HM_SHAPE(3, 4, 7, 17), 3, false);
+    convolve(o, "k3_runs_and_chunks", HM_SHAPE(2, 11, 37, 132), 3, true);
+    convolve(o, "k3_c256", HM_SHAPE(1, 20, 19, 256), 3, true);
     convolve(o, "k1", HM_SHAPE(2, 3, 6, 8), 1, true);
     convolve(o, "k5_larger_than_the_map", HM_SHAPE(1, 3, 2, 9), 5, true);
     convolve(o, "k7", HM_SHAPE(1, 9, 8, 3), 7, true);

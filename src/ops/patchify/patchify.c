@@ -5,6 +5,7 @@
 #include "ops/patchify/patchify_attr.h"
 
 HM_CPU_DECLARE(patchify);
+HM_CUDA_DECLARE(patchify);
 hm_status patchify_ref(const hm_call *c);
 
 static hm_status infer(hm_graph *g, hm_node *n) {
@@ -23,6 +24,7 @@ const hm_op hm_op_patchify = {
     .no_grad = true,
     .ref = patchify_ref,
     .cpu = HM_CPU_KERNELS(patchify),
+    .cuda = HM_CUDA_KERNEL(patchify),
 };
 
 hm_tensor *hm_patchify(hm_graph *g, hm_tensor *images, int p) {

@@ -15,6 +15,7 @@ void opcheck_patchify(oc *o) {
     copy(o, "pixels", HM_SHAPE(2, 3, 5, 7), 1);
     copy(o, "p12_wide", HM_SHAPE(2, 3, 24, 60), 12);
     copy(o, "p14_one_channel", HM_SHAPE(3, 1, 42, 14), 14);
+    copy(o, "p16", HM_SHAPE(2, 3, 32, 48), 16);
     if (oc_case(o, "not_a_multiple")) {
         hm_patchify(o->g, oc_constant(o, HM_SHAPE(1, 3, 24, 30), 0, 1), 12);
         oc_end_refused(o, "multiples of the patch size 12");

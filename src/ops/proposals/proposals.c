@@ -5,6 +5,7 @@
 #include "ops/proposals/proposals_attr.h"
 
 HM_CPU_DECLARE(proposals);
+HM_CUDA_DECLARE(proposals);
 hm_status proposals_ref(const hm_call *c);
 
 static hm_status infer(hm_graph *g, hm_node *n) {
@@ -33,6 +34,7 @@ const hm_op hm_op_proposals = {
     .no_grad = true,
     .ref = proposals_ref,
     .cpu = HM_CPU_KERNELS(proposals),
+    .cuda = HM_CUDA_KERNEL(proposals),
 };
 
 hm_proposals hm_make_proposals(hm_graph *g, hm_tensor *padding, int64_t B, hm_levels levels) {

@@ -41,6 +41,9 @@ void opcheck_proposals(oc *o) {
              (hm_levels){.n = 2, .h = {7, 4}, .w = {5, 3}, .power = {0, 4}});
     if (oc_case(o, "everything_padded"))
         grid(o, corner(o, 1, 8, 8, (const int64_t[][2]){{0, 0}}), 1, (hm_levels){.n = 1, .h = {4}, .w = {4}});
+    if (oc_case(o, "four_levels"))
+        grid(o, corner(o, 2, 64, 64, (const int64_t[][2]){{64, 40}, {23, 64}}), 2,
+             (hm_levels){.n = 4, .h = {32, 16, 8, 4}, .w = {32, 16, 8, 4}, .power = {0, 1, 2, 3}});
     if (oc_case(o, "size_too_large"))
         grid(o, NULL, 1, (hm_levels){.n = 1, .h = {3}, .w = {3}, .power = {5}});
     if (oc_case(o, "padding_of_another_batch")) {

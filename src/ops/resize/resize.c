@@ -6,6 +6,8 @@
 
 HM_CPU_DECLARE(resize);
 HM_CPU_DECLARE(resize_back);
+HM_CUDA_DECLARE(resize);
+HM_CUDA_DECLARE(resize_back);
 hm_status resize_ref(const hm_call *c);
 hm_status resize_back_ref(const hm_call *c);
 
@@ -54,6 +56,7 @@ const hm_op hm_op_resize = {
     .ref = resize_ref,
     .cpu = HM_CPU_KERNELS(resize),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(resize),
 };
 
 const hm_op hm_op_resize_back = {
@@ -62,6 +65,7 @@ const hm_op hm_op_resize_back = {
     .ref = resize_back_ref,
     .cpu = HM_CPU_KERNELS(resize_back),
     .workspace = workspace_back,
+    .cuda = HM_CUDA_KERNEL(resize_back),
 };
 
 hm_tensor *hm_resize(hm_graph *g, hm_tensor *x, int64_t h, int64_t w, hm_resize_mode mode) {

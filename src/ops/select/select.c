@@ -9,6 +9,11 @@ HM_CPU_DECLARE(hm_topk);
 HM_CPU_DECLARE(hm_gather_rows);
 HM_CPU_DECLARE(hm_gather_rows_back);
 HM_CPU_DECLARE(hm_mask_rows);
+HM_CUDA_DECLARE(hm_max_last);
+HM_CUDA_DECLARE(hm_topk);
+HM_CUDA_DECLARE(hm_gather_rows);
+HM_CUDA_DECLARE(hm_gather_rows_back);
+HM_CUDA_DECLARE(hm_mask_rows);
 hm_status hm_max_last_ref(const hm_call *c);
 hm_status hm_topk_ref(const hm_call *c);
 hm_status hm_gather_rows_ref(const hm_call *c);
@@ -48,12 +53,19 @@ static size_t topk_workspace(const hm_node *n, int threads) {
     return (size_t)hm_count(n->out[0]) * sizeof(uint64_t);
 }
 
+/* Each row's keys, where a block's shared memory has no room for them. */
+static size_t topk_cuda_workspace(const hm_node *n) {
+    const int64_t k = hm_dim(n->out[0], -1), keys = hm_topk_keys(hm_dim(n->in[0], -1), k);
+    return keys > HM_TOPK_SHARED ? (size_t)(hm_rows(n->in[0], 1) * keys) * sizeof(uint64_t) : 0;
+}
+
 const hm_op hm_op_max_last = {
     .name = "max_last",
     .infer = max_last_infer,
     .no_grad = true,
     .ref = hm_max_last_ref,
     .cpu = HM_CPU_KERNELS(hm_max_last),
+    .cuda = HM_CUDA_KERNEL(hm_max_last),
 };
 
 const hm_op hm_op_topk = {
@@ -63,6 +75,8 @@ const hm_op hm_op_topk = {
     .ref = hm_topk_ref,
     .cpu = HM_CPU_KERNELS(hm_topk),
     .workspace = topk_workspace,
+    .cuda = HM_CUDA_KERNEL(hm_topk),
+    .cuda_workspace = topk_cuda_workspace,
 };
 
 hm_tensor *hm_max_last(hm_graph *g, hm_tensor *x) {
@@ -103,6 +117,7 @@ const hm_op hm_op_gather_rows = {
     .grad = gather_rows_grad,
     .ref = hm_gather_rows_ref,
     .cpu = HM_CPU_KERNELS(hm_gather_rows),
+    .cuda = HM_CUDA_KERNEL(hm_gather_rows),
 };
 
 const hm_op hm_op_gather_rows_back = {
@@ -110,6 +125,7 @@ const hm_op hm_op_gather_rows_back = {
     .infer = gather_rows_back_infer,
     .ref = hm_gather_rows_back_ref,
     .cpu = HM_CPU_KERNELS(hm_gather_rows_back),
+    .cuda = HM_CUDA_KERNEL(hm_gather_rows_back),
 };
 
 hm_tensor *hm_gather_rows(hm_graph *g, hm_tensor *x, hm_tensor *index) {
@@ -138,6 +154,7 @@ const hm_op hm_op_mask_rows = {
     .grad = mask_rows_grad,
     .ref = hm_mask_rows_ref,
     .cpu = HM_CPU_KERNELS(hm_mask_rows),
+    .cuda = HM_CUDA_KERNEL(hm_mask_rows),
     .in_place = true,
 };
 

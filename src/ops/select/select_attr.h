@@ -8,6 +8,16 @@ typedef struct hm_topk_attr {
     int k;
 } hm_topk_attr;
 
+#define HM_TOPK_SHARED 4096 /* most keys that a block of the GPU sorts in shared memory */
+
+/* Keys that the GPU sorts at once for rows of n: all of them, or the best so far and as many new ones as fit. */
+static inline int64_t hm_topk_keys(int64_t n, int64_t k) {
+    int64_t keys = 64;
+    while (keys < n && (keys < HM_TOPK_SHARED || 2 * k > HM_TOPK_SHARED))
+        keys *= 2;
+    return keys;
+}
+
 typedef struct hm_gather_attr {
     int64_t rows; /* N of the tensor that was gathered from */
 } hm_gather_attr;

@@ -13,6 +13,16 @@ static void largest(oc *o, hm_tensor *x, int k) {
 static void largest_cases(oc *o) {
     if (oc_case(o, "largest_33x1025"))
         largest(o, oc_constant(o, HM_SHAPE(3, 11, 1025), -2, 2), 300);
+    if (oc_case(o, "largest_in_parts"))
+        largest(o, oc_constant(o, HM_SHAPE(1, 9001), -2, 2), 300);
+    if (oc_case(o, "largest_many"))
+        largest(o, oc_constant(o, HM_SHAPE(1, 4500), -2, 2), 2100);
+    if (oc_case(o, "largest_ascending")) {
+        double x[4096];
+        for (int i = 0; i < 4096; i++)
+            x[i] = i / 2 * 0.125;
+        largest(o, oc_constant_values(o, HM_SHAPE(1, 4096), x), 100);
+    }
     if (oc_case(o, "largest_1"))
         largest(o, oc_constant(o, HM_SHAPE(33, 1), -2, 2), 1);
     if (oc_case(o, "largest_all"))
@@ -56,6 +66,13 @@ static void row_cases(oc *o) {
         gather(o, HM_SHAPE(3, 33, 65), 300);
     if (oc_case(o, "gather_some"))
         gather(o, HM_SHAPE(2, 1025, 33), 33);
+    if (oc_case(o, "gather_words"))
+        gather(o, HM_SHAPE(2, 50, 260), 70);
+    if (oc_case(o, "gather_other_type")) { /* the rows are fp32 in every mode */
+        hm_tensor *const x = hm_max_last(o->g, oc_constant(o, HM_SHAPE(2, 9, 12, 3), -1, 1));
+        oc_output(o, hm_gather_rows(o->g, x, oc_ints_random(o, HM_SHAPE(2, 5), 0, 8)));
+        oc_end(o);
+    }
     if (oc_case(o, "gather_one"))
         gather(o, HM_SHAPE(1, 1, 1), 1);
     if (oc_case(o, "gather_none"))
@@ -73,6 +90,14 @@ static void row_cases(oc *o) {
         for (int i = 0; i < 2 * 600; i++)
             keep[i] = (uint8_t)(i % 3 == 0 ? 0 : i % 7);
         oc_output(o, hm_mask_rows(o->g, oc_input(o, HM_SHAPE(2, 600, 33), -1, 1), oc_bytes(o, HM_SHAPE(2, 600), keep)));
+        oc_end(o);
+    }
+    if (oc_case(o, "mask_words")) {
+        const uint8_t keep[2 * 5] = {1, 0, 0, 1, 1, 0, 1, 1, 1, 0};
+        hm_tensor *const x = oc_input(o, HM_SHAPE(2, 5, 72), -1, 1), *const k = oc_bytes(o, HM_SHAPE(2, 5), keep);
+        hm_tensor *const full = hm_max_last(o->g, oc_constant(o, HM_SHAPE(2, 5, 8, 2), -1, 1));
+        oc_output(o, hm_mask_rows(o->g, x, k));
+        oc_output(o, hm_mask_rows(o->g, full, k)); /* fp32 in every mode */
         oc_end(o);
     }
     if (oc_case(o, "mask_drops_nan")) {

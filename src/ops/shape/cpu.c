@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "graph/op.h"
+#include "ops/shape/layout.h"
 #include "ops/shape/shape_attr.h"
 
 hm_status HM_CPU(hm_permute)(const hm_call *c);
@@ -23,41 +24,8 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 /* ---- permute */
 
-/* Output dimensions with their strides in the input; neighbours that stay together are joined, those of 1 are gone. */
-typedef struct layout {
-    int rank; /* at least 1 */
-    int64_t dim[HM_MAX_RANK], in[HM_MAX_RANK], out[HM_MAX_RANK];
-} layout;
-
-static layout join_dims(hm_shape from, hm_shape to, const int *perm) {
-    layout l = {0};
-    for (int i = 0; i < to.rank; i++) {
-        const int64_t stride = hm_tail(from, perm[i] + 1);
-        if (to.dim[i] == 1)
-            continue;
-        if (l.rank > 0 && l.in[l.rank - 1] == stride * to.dim[i]) {
-            l.dim[l.rank - 1] *= to.dim[i];
-            l.in[l.rank - 1] = stride;
-        } else {
-            l.dim[l.rank] = to.dim[i];
-            l.in[l.rank++] = stride;
-        }
-    }
-    if (l.rank == 0) {
-        l.rank = 1;
-        l.dim[0] = 1;
-        l.in[0] = 1;
-    }
-    int64_t stride = 1;
-    for (int i = l.rank - 1; i >= 0; i--) {
-        l.out[i] = stride;
-        stride *= l.dim[i];
-    }
-    return l;
-}
-
 /* Offsets of combination `index` of all dimensions but `a` and `b`. */
-static void offsets(const layout *l, int a, int b, int64_t index, int64_t *in, int64_t *out) {
+static void offsets(const hm_layout *l, int a, int b, int64_t index, int64_t *in, int64_t *out) {
     *in = *out = 0;
     for (int i = l->rank - 1; i >= 0; i--) {
         if (i == a || i == b)
@@ -68,7 +36,7 @@ static void offsets(const layout *l, int a, int b, int64_t index, int64_t *in, i
     }
 }
 
-static void copy_rows(const hm_call *c, const layout *l, int64_t count) {
+static void copy_rows(const hm_call *c, const hm_layout *l, int64_t count) {
     const int last = l->rank - 1;
     const int64_t n = l->dim[last];
     const uint32_t *const x = c->in[0];
@@ -113,7 +81,7 @@ static void transpose_tile(const uint32_t *x, int64_t x_stride, uint32_t *y, int
 }
 
 /* The input's contiguous dimension is output dimension `row`, not the last. */
-static void transpose(const hm_call *c, const layout *l, int64_t count, int row) {
+static void transpose(const hm_call *c, const hm_layout *l, int64_t count, int row) {
     const int last = l->rank - 1;
     const int64_t rows = l->dim[row], columns = l->dim[last];
     const int64_t row_tiles = (rows + TILE - 1) / TILE, planes = count / (rows * columns);
@@ -135,10 +103,8 @@ hm_status HM_CPU(hm_permute)(const hm_call *c) {
     const int64_t count = hm_count(y);
     if (count == 0)
         return HM_OK;
-    const layout l = join_dims(x->shape, y->shape, ((const hm_permute_attr *)c->node->attr)->perm);
-    int contiguous = l.rank - 1;
-    for (int i = 0; i < l.rank; i++)
-        contiguous = l.in[i] == 1 ? i : contiguous;
+    const hm_layout l = hm_layout_of(x->shape, y->shape, ((const hm_permute_attr *)c->node->attr)->perm);
+    const int contiguous = hm_layout_contiguous(&l);
     if (contiguous == l.rank - 1)
         copy_rows(c, &l, count);
     else

@@ -8,6 +8,10 @@ HM_CPU_DECLARE(hm_permute);
 HM_CPU_DECLARE(hm_concat);
 HM_CPU_DECLARE(hm_slice);
 HM_CPU_DECLARE(hm_pad);
+HM_CUDA_DECLARE(hm_permute);
+HM_CUDA_DECLARE(hm_concat);
+HM_CUDA_DECLARE(hm_slice);
+HM_CUDA_DECLARE(hm_pad);
 hm_status hm_permute_ref(const hm_call *c);
 hm_status hm_concat_ref(const hm_call *c);
 hm_status hm_slice_ref(const hm_call *c);
@@ -88,6 +92,7 @@ const hm_op hm_op_permute = {
     .grad = permute_grad,
     .ref = hm_permute_ref,
     .cpu = HM_CPU_KERNELS(hm_permute),
+    .cuda = HM_CUDA_KERNEL(hm_permute),
 };
 
 hm_tensor *hm_permute(hm_graph *g, hm_tensor *x, const int *perm) {
@@ -137,6 +142,7 @@ const hm_op hm_op_concat = {
     .grad = concat_grad,
     .ref = hm_concat_ref,
     .cpu = HM_CPU_KERNELS(hm_concat),
+    .cuda = HM_CUDA_KERNEL(hm_concat),
 };
 
 static int from_front(const hm_tensor *x, int axis) {
@@ -193,6 +199,7 @@ const hm_op hm_op_slice = {
     .grad = slice_grad,
     .ref = hm_slice_ref,
     .cpu = HM_CPU_KERNELS(hm_slice),
+    .cuda = HM_CUDA_KERNEL(hm_slice),
 };
 
 const hm_op hm_op_pad = {
@@ -201,6 +208,7 @@ const hm_op hm_op_pad = {
     .grad = pad_grad,
     .ref = hm_pad_ref,
     .cpu = HM_CPU_KERNELS(hm_pad),
+    .cuda = HM_CUDA_KERNEL(hm_pad),
 };
 
 hm_tensor *hm_slice(hm_graph *g, hm_tensor *x, int axis, int64_t start, int64_t len) {

@@ -1,5 +1,6 @@
 /* test.c: cases of reshape, permute, concat, slice and pad. */
 #include "opcheck/opcheck.h"
+#include "ops/select/select.h"
 #include "ops/shape/shape.h"
 
 static void permute(oc *o, const char *name, hm_shape shape, const int *perm) {
@@ -19,6 +20,8 @@ static void permute_cases(oc *o) {
     permute(o, "permute_heads", HM_SHAPE(2, 33, 6, 64), (const int[]){0, 2, 1, 3});
     permute(o, "permute_reverse", HM_SHAPE(5, 1, 7, 33, 4), (const int[]){4, 3, 2, 1, 0});
     permute(o, "permute_front", HM_SHAPE(33, 3, 40), (const int[]){2, 0, 1});
+    permute(o, "permute_tiles", HM_SHAPE(2, 40, 3, 36), (const int[]){2, 3, 0, 1});
+    permute(o, "permute_words", HM_SHAPE(3, 5, 7, 24), (const int[]){1, 2, 0, 3});
     permute(o, "permute_empty", HM_SHAPE(3, 0, 4), (const int[]){2, 0, 1});
     if (oc_case(o, "permute_refused")) {
         hm_permute(o->g, oc_input(o, HM_SHAPE(2, 3), 0, 1), (const int[]){0, 0});
@@ -40,6 +43,16 @@ static void concat_cases(oc *o) {
     concat(o, "concat_last", HM_SHAPE(33, 3), HM_SHAPE(33, 5), -1);
     concat(o, "concat_middle", HM_SHAPE(2, 33, 65), HM_SHAPE(2, 1, 65), 1);
     concat(o, "concat_long", HM_SHAPE(2, 20000), HM_SHAPE(2, 1), 1);
+    concat(o, "concat_words", HM_SHAPE(5, 33, 64), HM_SHAPE(5, 1, 64), 1);
+    if (oc_case(o, "concat_many")) {
+        hm_tensor *x[37];
+        for (int i = 0; i < 37; i++)
+            x[i] = i % 2   ? oc_constant(o, HM_SHAPE(3, i % 5, 8), -1, 1)
+                   : i > 0 ? x[0]
+                           : oc_input(o, HM_SHAPE(3, 2, 8), -1, 1);
+        oc_output(o, hm_concat(o->g, x, 37, 1));
+        oc_end(o);
+    }
     concat(o, "concat_empty", HM_SHAPE(2, 0, 4), HM_SHAPE(2, 3, 4), -2);
     if (oc_case(o, "concat_refused")) {
         hm_tensor *const x = oc_input(o, HM_SHAPE(2, 3), 0, 1), *const y = oc_input(o, HM_SHAPE(3, 3), 0, 1);
@@ -55,6 +68,21 @@ static void concat_cases(oc *o) {
         hm_concat(o->g, NULL, 0, 0);
         oc_end_refused(o, "nothing to join");
     }
+}
+
+/* A result that is fp32 in every mode, moved into the type of the others. */
+static void other_type(oc *o, const char *name, int64_t rows, int64_t columns) {
+    if (!oc_case(o, name))
+        return;
+    hm_tensor *const x = hm_max_last(o->g, oc_constant(o, HM_SHAPE(rows, columns, 2), -1, 1));
+    hm_tensor *const y = hm_max_last(o->g, oc_constant(o, HM_SHAPE(2, rows / 2, columns, 2), -1, 1));
+    hm_tensor *const z = oc_constant(o, HM_SHAPE(2, 3, columns), -1, 1);
+    oc_output(o, hm_permute(o->g, x, (const int[]){1, 0}));
+    oc_output(o, hm_permute(o->g, y, (const int[]){1, 0, 2}));
+    oc_output(o, hm_concat(o->g, (hm_tensor *[]){z, y, z}, 3, 1));
+    oc_output(o, hm_slice(o->g, y, 1, 1, 2));
+    oc_output(o, hm_pad(o->g, y, 2, 4, columns + 8));
+    oc_end(o);
 }
 
 static void cut(oc *o, const char *name, hm_shape shape, int axis, int64_t start, int64_t len) {
@@ -97,6 +125,8 @@ void opcheck_shape(oc *o) {
     permute_cases(o);
     concat_cases(o);
     cut_cases(o);
+    other_type(o, "other_type", 6, 33);
+    other_type(o, "other_type_words", 18, 20);
     if (oc_case(o, "reshape")) {
         hm_tensor *const x = oc_input(o, HM_SHAPE(3, 4, 5), -1, 1);
         hm_tensor *const y = hm_reshape(o->g, hm_permute(o->g, x, (const int[]){1, 2, 0}), HM_SHAPE(60));

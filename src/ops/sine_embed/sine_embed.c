@@ -6,6 +6,8 @@
 
 HM_CPU_DECLARE(sine_embed);
 HM_CPU_DECLARE(sine_embed_back);
+HM_CUDA_DECLARE(sine_embed);
+HM_CUDA_DECLARE(sine_embed_back);
 hm_status sine_embed_ref(const hm_call *c);
 hm_status sine_embed_back_ref(const hm_call *c);
 
@@ -49,6 +51,7 @@ const hm_op hm_op_sine_embed = {
     .ref = sine_embed_ref,
     .cpu = HM_CPU_KERNELS(sine_embed),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(sine_embed),
 };
 
 const hm_op hm_op_sine_embed_back = {
@@ -57,6 +60,7 @@ const hm_op hm_op_sine_embed_back = {
     .ref = sine_embed_back_ref,
     .cpu = HM_CPU_KERNELS(sine_embed_back),
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(sine_embed_back),
 };
 
 hm_tensor *hm_sine_embed(hm_graph *g, hm_tensor *ref, hm_tensor *ratios, int dim) {

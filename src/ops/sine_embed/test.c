@@ -16,6 +16,7 @@ void opcheck_sine_embed(oc *o) {
     embed(o, "d256", 2, 33, 1, 256, 1.5);
     embed(o, "two_levels_d12", 3, 5, 2, 12, 1);
     embed(o, "no_queries", 2, 0, 1, 16, 1);
+    embed(o, "one_block_d20000", 1, 2, 1, 20000, 1);
     embed(o, "many_turns", 1, 9, 1, 64, 1000);
     if (oc_case(o, "quarter_turns")) {
         const double boxes[] = {0, 0.25, 0.5, 0.75, 1, -0.25, -0.5, -1, 0.125, -0.375, 1.25, 2};
