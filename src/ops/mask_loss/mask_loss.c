@@ -7,10 +7,13 @@
 #include "ops/carve.h"
 #include "ops/dots.h"
 #include "ops/mask_loss/mask_loss_attr.h"
+#include "ops/mask_loss/mask_loss_cuda.h"
 #include "ops/targets.h"
 
 HM_CPU_DECLARE(mask_loss);
 HM_CPU_DECLARE(mask_loss_back);
+HM_CUDA_DECLARE(mask_loss);
+HM_CUDA_DECLARE(mask_loss_back);
 hm_status mask_loss_ref(const hm_call *c);
 hm_status mask_loss_back_ref(const hm_call *c);
 extern const hm_op hm_op_mask_loss, hm_op_mask_loss_back;
@@ -73,6 +76,14 @@ static bool native(const hm_node *n) {
     return true;
 }
 
+static size_t cuda_workspace(const hm_node *n) {
+    return hm_mask_loss_layout(n, false).bytes;
+}
+
+static size_t back_cuda_workspace(const hm_node *n) {
+    return hm_mask_loss_layout(n, true).bytes;
+}
+
 const hm_op hm_op_mask_loss = {
     .name = "mask_loss",
     .infer = infer,
@@ -81,6 +92,8 @@ const hm_op hm_op_mask_loss = {
     .cpu = HM_CPU_KERNELS(mask_loss),
     .native = native,
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(mask_loss),
+    .cuda_workspace = cuda_workspace,
 };
 
 const hm_op hm_op_mask_loss_back = {
@@ -90,6 +103,8 @@ const hm_op hm_op_mask_loss_back = {
     .cpu = HM_CPU_KERNELS(mask_loss_back),
     .native = native,
     .workspace = workspace,
+    .cuda = HM_CUDA_KERNEL(mask_loss_back),
+    .cuda_workspace = back_cuda_workspace,
 };
 
 void hm_mask_loss(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_tensor *match, int groups,

@@ -64,6 +64,27 @@ static void usual(oc *o) {
         oc_difference_step(o, 1e-7);
         oc_end(o);
     }
+    if (oc_case(o, "images2_channels136")) {
+        enum { Q = 70 };
+        int32_t match[2 * Q];
+        for (int q = 0; q < Q; q++) {
+            match[q] = q % 33 == 5 ? -1 : (q * 3) % Q;
+            match[Q + q] = q % 13 == 2 ? q / 13 : -1;
+        }
+        declare(o, (sizes){2, Q, Q, 13, 12, 136, 24, 30}, 0.3, (int32_t[]){Q, 6}, match, 1, 16);
+        oc_difference_step(o, 1e-7);
+        oc_end(o);
+    }
+    if (oc_case(o, "large_map")) {
+        declare(o, (sizes){1, 2, 2, 130, 128, 3, 60, 64}, 1, (int32_t[]){2}, (int32_t[]){1, 0}, 1, 16);
+        oc_difference_step(o, 0);
+        oc_end(o);
+    }
+    if (oc_case(o, "many_points")) {
+        declare(o, (sizes){1, 1, 1, 64, 64, 2, 60, 64}, 1, (int32_t[]){1}, (int32_t[]){0}, 1, 1);
+        oc_difference_step(o, 0);
+        oc_end(o);
+    }
     if (oc_case(o, "large_logits")) {
         declare(o, (sizes){1, 2, 2, 8, 8, 16, 16, 16}, 12, (int32_t[]){2}, (int32_t[]){1, 0}, 1, 4);
         oc_difference_step(o, 1e-7);
