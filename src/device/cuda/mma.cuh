@@ -59,23 +59,23 @@ __device__ inline float hm_exp2_fast(float x) {
 /* ---- products: d += a b */
 
 #ifdef HM_EMULATED
+/* One exchange for a product: fragments lie in memory, two turns of them, since a lane that is ahead may write those of
+ * the next product while others still read. */
 template <typename T> static inline void hm_mma(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-    const int lane = hm_emulate_lane(), g = lane / 4, t = lane % 4;
-    float x[2][16], y[16][2]; /* my two rows of A and columns of B */
-    for (int part = 0; part < 2; part++) {
-        const uint64_t *const all = hm_emulate_exchange(0xFFFFFFFFu, a[2 * part] | (uint64_t)a[2 * part + 1] << 32);
-        for (int row = 0; row < 2; row++)
-            for (int k = 0; k < 8; k++)
-                x[row][8 * part + k] = hm_half_of<T>((uint32_t)(all[4 * g + k / 2] >> 32 * row), k % 2);
-    }
-    const uint64_t *const all = hm_emulate_exchange(0xFFFFFFFFu, b0 | (uint64_t)b1 << 32);
-    for (int column = 0; column < 2; column++)
-        for (int k = 0; k < 16; k++)
-            y[k][column] = hm_half_of<T>((uint32_t)(all[4 * (2 * t + column) + k % 8 / 2] >> 32 * (k / 8)), k % 2);
+    static float fragments[2][1024][12]; /* by thread: a[0] .. a[3], b0, b1, two numbers each */
+    static unsigned char turns[1024];
+    const int thread = (int)(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
+    const int lane = thread % 32, g = lane / 4, t = lane % 4;
+    float(*const warp)[12] = fragments[turns[thread] ^= 1] + (thread - lane);
+    for (int i = 0; i < 12; i++)
+        warp[lane][i] = hm_half_of<T>(i < 8 ? a[i / 2] : i < 10 ? b0 : b1, i % 2);
+    hm_emulate_exchange(0xFFFFFFFFu, 0);
     for (int i = 0; i < 4; i++) {
+        const int row = i / 2, column = 2 * t + i % 2; /* of A: g + 8 row */
         float sum = d[i];
-        for (int k = 0; k < 16; k++)
-            sum += x[i / 2][k] * y[k][i % 2];
+        for (int k = 0; k < 16; k++) /* lane t = k % 8 / 2 of a group has it */
+            sum += warp[4 * g + k % 8 / 2][2 * row + k / 8 * 4 + k % 2] *
+                   warp[4 * column + k % 8 / 2][8 + k / 8 * 2 + k % 2];
         d[i] = sum;
     }
 }

@@ -53,7 +53,7 @@ void opcheck_attention(oc *o) {
     attend(o, "d32_n129_keys193", 2, 129, 193, 32, 1, 1);
     attend(o, "d16_n70", 2, 70, 70, 48, 3, 1);
     attend(o, "d33", 1, 67, 70, 66, 2, 1);
-    attend(o, "d68", 1, 66, 70, 136, 2, 1);
+    attend(o, "d68", 1, 66, 70, 68, 1, 1);
     attend(o, "d130", 1, 10, 65, 130, 1, 1);
     attend(o, "d64_no_queries", 1, 0, 70, 64, 1, 1);
     refused(o, "channels_differ", HM_SHAPE(1, 4, 8), HM_SHAPE(1, 4, 6), HM_SHAPE(1, 4, 6), 2, "batch or channels");
