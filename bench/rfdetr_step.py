@@ -1,6 +1,6 @@
-"""rfdetr_step.py MODEL BATCH STEPS [PRECISION]: times rfdetr's training step on the batch that bench/step.c makes (same
-images, boxes and masks) on the CPU, in fp32 or under autocast (bf16, fp16), and prints seconds and peak resident memory.
-Called by side_by_side."""
+"""rfdetr_step.py MODEL BATCH STEPS [PRECISION [DEVICE [OBJECTS]]]: times rfdetr's training step on the batch that
+bench/step.c makes (same images, boxes and masks) on the CPU or on a GPU (cuda), in fp32 or under autocast (bf16, fp16),
+and prints seconds and peak memory: resident, or the GPU's. Called by side_by_side and side_by_side_cuda."""
 import resource
 import sys
 import time
@@ -16,7 +16,7 @@ from rfdetr.utilities.tensors import nested_tensor_from_tensor_list
 
 NAMES = {"seg-nano": "RFDETRSegNanoConfig", "seg-small": "RFDETRSegSmallConfig", "seg-medium": "RFDETRSegMediumConfig",
          "seg-large": "RFDETRSegLargeConfig", "nano": "RFDETRNanoConfig", "small": "RFDETRSmallConfig"}
-OBJECTS = 7
+OBJECTS = int(sys.argv[6]) if len(sys.argv) > 6 else 7
 MASK = (1 << 64) - 1
 
 
@@ -56,31 +56,43 @@ def make_batch(batch, size):
 def main():
     name, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     precision = sys.argv[4] if len(sys.argv) > 4 else "fp32"
+    device = sys.argv[5] if len(sys.argv) > 5 else "cpu"
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     torch.manual_seed(0)
-    mc = getattr(config, NAMES[name])(pretrain_weights=None, device="cpu")
+    mc = getattr(config, NAMES[name])(pretrain_weights=None, device=device)
     train_config = config.SegmentationTrainConfig if mc.segmentation_head else config.TrainConfig
     ns = _namespace_from_configs(mc, train_config(dataset_dir=".", output_dir="."), MODEL_DEFAULTS)
     ns.pretrain_weights = "unused"  # never fetches a backbone
-    model = lwdetr.build_model(ns).train()
+    model = lwdetr.build_model(ns).to(device).train()
     criterion, _ = lwdetr.build_criterion_and_postprocessors(ns)
-    criterion.train()
+    criterion.to(device).train()
     optimizer = torch.optim.AdamW(get_param_dict(ns, model), lr=ns.lr, weight_decay=ns.weight_decay)
     samples, targets = make_batch(batch, mc.resolution)
+    samples = samples.to(device)
+    targets = [{k: v.to(device) for k, v in t.items()} for t in targets]
+    torch.set_float32_matmul_precision("high")  # as upstream trains
+    scaler = torch.amp.GradScaler(device, enabled=device != "cpu" and half == torch.float16)
     seconds = []
-    for _ in range(steps + 1):
+    warm = 1 if device == "cpu" else 5
+    for _ in range(steps + warm):
         start = time.perf_counter()
-        with torch.autocast("cpu", dtype=half, enabled=half is not None):
+        with torch.autocast(device, dtype=half, enabled=half is not None):
             losses = criterion(model(samples, targets), targets)
             total = sum(losses[k] * criterion.weight_dict[k] for k in losses if k in criterion.weight_dict)
         optimizer.zero_grad()
-        total.backward()
+        scaler.scale(total).backward()
+        scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
+        if device != "cpu":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name} batch {batch} {precision}: {min(seconds[1:]):.3f} s a step (best); loss {float(total):.3f}; "
-          f"peak resident {peak:.1f} MiB")
+    if device != "cpu":
+        peak = torch.cuda.max_memory_reserved() / 2**20
+    print(f"{name} batch {batch} {precision}: {min(seconds[warm:]):.4f} s a step (best), "
+          f"{np.median(seconds[warm:]):.4f} (median); loss {float(total):.3f}; peak resident {peak:.1f} MiB")
 
 
 main()

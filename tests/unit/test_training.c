@@ -47,6 +47,7 @@ static hm_train_options options(char *out) {
     return (hm_train_options){.dataset_dir = data_dir,
                               .output_dir = out,
                               .model = (char *)"seg-micro",
+                              .device = HM_DEVICE_CHOICE_CPU,
                               .epochs = 2,
                               .batch_size = 1,
                               .grad_accum_steps = 1,
