@@ -44,9 +44,13 @@ struct job {
 
 /* ---- the list of pairs */
 
+static __device__ int count_of(const job &j, int64_t b) {
+    return min(max(j.counts[b], 0), (int)j.T);
+}
+
 static __device__ int target_of(const job &j, int64_t b, int64_t q) {
     const int t = j.match[b * j.Q + q];
-    return t >= 0 && t < min(max(j.counts[b], 0), (int)j.T) ? t : -1;
+    return (unsigned)t < (unsigned)count_of(j, b) ? t : -1;
 }
 
 /* Tiles and pairs of the images before b: a warp for each image. */
@@ -55,9 +59,11 @@ static __device__ void count_before(const job &j, int64_t b, int *tiles, int *pa
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     int all_tiles = 0, all_pairs = 0;
     for (int64_t i = warp; i < b; i += LIST_THREADS / 32) {
+        const unsigned count = (unsigned)count_of(j, i);
         int n = 0;
+#pragma unroll 8
         for (int64_t q = lane; q < j.Q; q += 32)
-            n += target_of(j, i, q) >= 0;
+            n += (unsigned)j.match[i * j.Q + q] < count;
         for (int by = 16; by > 0; by >>= 1)
             n += __shfl_xor_sync(0xFFFFFFFFu, n, by);
         n = min(n, j.most);
@@ -100,13 +106,22 @@ static __device__ int list_queries(const job &j, int64_t b, int *list) {
     return min(n, j.most);
 }
 
+/* The first two warps. */
 static __device__ void fill_head(const job &j, const hm_cuda_draw *draw) {
-    double sum = 0;
-    for (int64_t b = 0; b < j.B; b++)
-        sum += min(max(j.counts[b], 0), (int)j.T);
-    j.found->boxes = fmax(sum * j.groups, 1.0);
-    j.found->first_key = hm_draw_key_of(draw, j.draw);
-    j.found->second_key = hm_draw_key_of(draw, j.draw + 1);
+    if (threadIdx.x < 32) {
+        double sum = 0;
+        for (int64_t b = threadIdx.x; b < j.B; b += 32)
+            sum += count_of(j, b);
+        sum = hm_warp_sum(sum);
+        if (threadIdx.x == 0)
+            j.found->boxes = fmax(sum * j.groups, 1.0);
+    } else if (threadIdx.x < 64) {
+        const uint64_t key = hm_draw_key_of(draw, j.draw + (int)threadIdx.x % 2);
+        if (threadIdx.x == 32)
+            j.found->first_key = key;
+        if (threadIdx.x == 33)
+            j.found->second_key = key;
+    }
 }
 
 /* A block for each image, one at least. */
@@ -122,9 +137,9 @@ static __global__ void __launch_bounds__(LIST_THREADS) list_pairs(job j, const h
         j.first[tile + i] = pair + i * ROWS;
         j.rows[tile + i] = min(ROWS, n - i * ROWS);
     }
+    if (b == 0)
+        fill_head(j, draw);
     if (threadIdx.x == 0) {
-        if (b == 0)
-            fill_head(j, draw);
         j.begin[b] = tile;
         if (b + 1 >= j.B) {
             j.begin[j.B] = tile + own;
@@ -542,6 +557,22 @@ static __global__ void join_queries(hm_out dquery, job j, int start, hm_in dce, 
     }
 }
 
+/* Numbers i and, if `both`, i + 1; `add`: to what is there. */
+template <typename T> static __device__ void put_two(T *to, int64_t i, bool both, bool add, const float *v) {
+    float sum[2] = {v[0], v[1]};
+    if (add) {
+        sum[0] += hm_widen(to[i]);
+        sum[1] += both ? hm_widen(to[i + 1]) : 0;
+    }
+    if (both && i % 2 == 0) {
+        hm_save<2>(to + i, sum);
+        return;
+    }
+    to[i] = hm_narrow<T>(sum[0]);
+    if (both)
+        to[i + 1] = hm_narrow<T>(sum[1]);
+}
+
 /* dspatial [B, pixels, C]. An image is cleared, if it has no pairs, or written in the round in which its tiles begin;
  * later rounds add to it. */
 template <typename T>
@@ -566,16 +597,14 @@ static __global__ void __launch_bounds__(TILE_THREADS)
                               pairs,
                               j.pixels};
         const int64_t to = image_at(j, b);
+        const auto store = [=](int m, int n, float v0, float v1) {
+            const float v[2] = {v0 * unit, v1 * unit};
+            const int64_t i = to + m * j.C + n;
+            if (m < j.pixels && n < j.C)
+                HM_BY_TYPE(dspatial.type, D, put_two((D *)dspatial.p, i, n + 1 < j.C, !begins, v));
+        };
         tile_product<T, false, false>(shared, maps, listed_queries(j, b, (int64_t)first * ROWS, pairs), m0, n0, 0,
-                                      pairs, [=](int m, int n, float v0, float v1) {
-                                          const float v[2] = {v0 * unit, v1 * unit};
-                                          for (int e = 0; e < 2; e++) {
-                                              const int64_t i = to + (int64_t)m * j.C + n + e;
-                                              if (m < j.pixels && n + e < j.C)
-                                                  dspatial.put(i, begins ? v[e]
-                                                                         : hm_get(dspatial.type, dspatial.p, i) + v[e]);
-                                          }
-                                      });
+                                      pairs, store);
     }
 }
 
