@@ -242,7 +242,9 @@ static void profile(const bench *k, hm_exec *e, double peak, double *best, doubl
 }
 
 /* Steps back to back, each with its batch sent again, losses looked at one step late, as the trainer does. */
-static void time_captured(const bench *k, double *best, double *mean) {
+static void time_captured(const bench *k, double *best, double *mean, size_t *device_bytes) {
+    hm_cuda_about empty, full;
+    CHECK(hm_cuda_describe(&empty));
     hm_exec *const e = start(k, false);
     float *const images = zeroed(k->step->model->images);
     for (int64_t i = 0; i < hm_count(k->step->model->images); i++)
@@ -267,6 +269,8 @@ static void time_captured(const bench *k, double *best, double *mean) {
     const hm_cuda_counts after = hm_cuda_count();
     wait_for(e);
     *mean = (now() - begun) / k->o->steps;
+    CHECK(hm_cuda_describe(&full));
+    *device_bytes = empty.free - full.free;
     const double n = k->o->steps;
     printf("a step: %.2f graphs, %.2f other launches, %.2f waits for all of the device's work, %.2f for earlier "
            "steps', %.2f allocations\n",
@@ -284,6 +288,7 @@ static void time_captured(const bench *k, double *best, double *mean) {
 static void run(const settings *o) {
     bench k = {.o = o};
     double best = 0, mean = 0;
+    size_t device_bytes = 0;
     CHECK(hm_model_config_named(o->model, &k.config));
     hm_optim_options optim = hm_optim_defaults();
     optim.ema = false; /* as rfdetr's step is timed */
@@ -299,7 +304,7 @@ static void run(const settings *o) {
     CHECK(hm_store_add(k.store, k.step->graph));
     fill_weights(k.store, &k.config);
     if (o->device == HM_DEVICE_CUDA)
-        time_captured(&k, &best, &mean);
+        time_captured(&k, &best, &mean, &device_bytes);
     hm_exec *const e = start(&k, true);
     double table_best, table_mean;
     profile(&k, e, peak, &table_best, &table_mean);
@@ -310,10 +315,10 @@ static void run(const settings *o) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("%s batch %d %s: %.4f s a step (best), %.4f (mean); arena %.1f MiB planned, %.1f used; weights and states "
-           "%.1f MiB; peak resident %.1f MiB\n",
+           "%.1f MiB; peak resident %.1f MiB; device peak %.1f MiB\n",
            o->model, o->batch, hm_precision_name(o->precision), best, mean, (double)hm_exec_plan(e)->bytes / 1048576.0,
            (double)hm_exec_used(e) / 1048576.0, (double)hm_store_bytes(k.store) / 1048576.0,
-           (double)usage.ru_maxrss / 1024.0);
+           (double)usage.ru_maxrss / 1024.0, (double)device_bytes / 1048576.0);
     hm_exec_free(e);
     hm_store_free(k.store);
     hm_step_free(k.step);
