@@ -30,7 +30,7 @@ struct job {
     int64_t B, Q, C, T, bytes; /* images, queries, channels, capacity, bytes of a mask */
     int groups, draw;
     int map_h, map_w, mask_h, mask_w, pixels;
-    int points, chosen, logits; /* of a pair; see hm_mask_loss_room */
+    int points, chosen, logits; /* of a pair; see hm_mask_loss_pieces */
     int most, tiles, at_a_time, parts;
     bool values_shared, gradient_shared;
     int64_t stride;
@@ -38,7 +38,7 @@ struct job {
     const uint8_t *masks;
     hm_in spatial, query, bias;
     head *found;
-    int *image, *first, *rows, *begin, *list; /* as hm_mask_loss_room has them */
+    int *image, *first, *rows, *begin, *list; /* as hm_mask_loss_pieces has them */
     float *result, *maps, *sums;
 };
 
@@ -616,7 +616,7 @@ static __global__ void join_bias(hm_out dbias, job j, hm_in dce, hm_in ddice) {
 
 /* ---- host side */
 
-static job job_of(const hm_call *c, const hm_mask_loss_room *r) {
+static job job_of(const hm_call *c, const hm_mask_loss_pieces *r) {
     const hm_node *const n = c->node;
     const hm_mask_loss_attr *const a = (const hm_mask_loss_attr *)n->attr;
     char *const work = (char *)c->work;
@@ -684,7 +684,7 @@ template <typename F> static hm_status allow(F kernel, size_t bytes) {
 }
 
 hm_status mask_loss_cuda(const hm_call *c) {
-    const hm_mask_loss_room r = hm_mask_loss_layout(c->node, false);
+    const hm_mask_loss_pieces r = hm_mask_loss_layout(c->node, false);
     const job j = job_of(c, &r);
     const size_t shared = (size_t)r.values + 4 * BINS;
     HM_TRY(allow(pair_losses, shared));
@@ -699,7 +699,7 @@ hm_status mask_loss_cuda(const hm_call *c) {
 }
 
 template <typename T>
-static hm_status gradient_round(const hm_call *c, const job *j, const hm_mask_loss_room *r, int start) {
+static hm_status gradient_round(const hm_call *c, const job *j, const hm_mask_loss_pieces *r, int start) {
     const hm_in dce = hm_input(c, ML_DCE), ddice = hm_input(c, ML_DDICE);
     const int64_t across = (j->C + TILE_N - 1) / TILE_N, down = (j->pixels + TILE_M - 1) / TILE_M;
     const int64_t beside = r->gradient > 4 * BINS ? r->gradient : 4 * BINS;
@@ -718,7 +718,7 @@ static hm_status gradient_round(const hm_call *c, const job *j, const hm_mask_lo
 }
 
 hm_status mask_loss_back_cuda(const hm_call *c) {
-    const hm_mask_loss_room r = hm_mask_loss_layout(c->node, true);
+    const hm_mask_loss_pieces r = hm_mask_loss_layout(c->node, true);
     const job j = job_of(c, &r);
     const hm_tensor *const dquery = c->node->out[ML_QUERY];
     HM_TRY(hm_cuda_fill(c->cuda, c->out[ML_QUERY], 0, (size_t)hm_count(dquery) * hm_dtype_size(dquery->dtype)));

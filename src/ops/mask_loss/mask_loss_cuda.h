@@ -12,7 +12,7 @@
 #define HM_ML_BINS   2048                 /* of the histograms that find the most uncertain points */
 #define HM_ML_SHARED 65536                /* bytes that every GPU gives a block on request */
 
-typedef struct hm_mask_loss_room {
+typedef struct hm_mask_loss_pieces {
     int64_t most;      /* pairs of an image */
     int64_t tiles;     /* of all images: the most that there can be */
     int64_t at_a_time; /* tiles */
@@ -33,9 +33,9 @@ typedef struct hm_mask_loss_room {
     size_t maps;   /* float [at_a_time, 64, stride] */
     size_t sums;   /* float [parts, at_a_time, 64, C] */
     size_t bytes;
-} hm_mask_loss_room;
+} hm_mask_loss_pieces;
 
-static inline size_t hm_ml_take(hm_mask_loss_room *r, int64_t bytes) {
+static inline size_t hm_ml_take(hm_mask_loss_pieces *r, int64_t bytes) {
     const size_t at = r->bytes;
     r->bytes += ((size_t)bytes + 255) / 256 * 256;
     return at;
@@ -45,11 +45,11 @@ static inline int64_t hm_ml_min(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static inline hm_mask_loss_room hm_mask_loss_layout(const hm_node *n, bool back) {
+static inline hm_mask_loss_pieces hm_mask_loss_layout(const hm_node *n, bool back) {
     const hm_mask_loss_attr *const a = (const hm_mask_loss_attr *)n->attr;
     const int64_t B = hm_dim(n->in[ML_QUERY], 0), queries = hm_dim(n->in[ML_QUERY], 1), pixels = a->map_h * a->map_w;
     const int64_t targets = a->groups * hm_dim(n->in[ML_MASKS], 1);
-    hm_mask_loss_room r;
+    hm_mask_loss_pieces r;
     r.bytes = 0;
     r.most = hm_ml_min(queries, targets);
     r.tiles = B * ((r.most + HM_ML_ROWS - 1) / HM_ML_ROWS);
