@@ -48,6 +48,7 @@ hm_precision hm_precision_resolve(hm_precision p, hm_device device) {
 typedef struct pass {
     hm_graph *g;
     hm_dtype half;
+    const hm_graph *like; /* whose parameters' types are taken over; NULL: none */
     bool half_params;
     bool *exact;              /* by tensor id: some reader wants it exactly */
     bool *forced;             /* by node id: overridden to fp32 */
@@ -124,13 +125,49 @@ static char input_letter(const pass *p, const hm_node *n, int i) {
     return p->forced[n->id] && code != 'm' ? 'x' : code;
 }
 
+/* ---- the parameters of true modes: half where products are all that reads them. Norms, biases, scales and embeddings
+ * are read as they are, and near 1 a half moves by steps as large as the learning rate. */
+
+static hm_dtype same_as(const hm_graph *like, const char *name) {
+    for (size_t i = 0; i < like->n_tensors; i++)
+        if (like->tensors[i]->storage == HM_PARAM && like->tensors[i]->base == NULL &&
+            strcmp(like->tensors[i]->name, name) == 0)
+            return like->tensors[i]->dtype;
+    return HM_F32;
+}
+
+/* wide[t]: some op other than an update reads t, or a move of it, not rounded to half. */
+static void mark_wide(const pass *p, bool *wide) {
+    for (size_t k = p->g->n_nodes; k-- > 0;) {
+        const hm_node *const n = p->g->nodes[k];
+        for (int i = 0; i < n->n_in && !n->op->updates; i++) {
+            const char code = n->in[i] != NULL ? input_letter(p, n, i) : 'h';
+            if (code == 'x' || code == 'a' || (code == 'm' && wide[n->out[0]->id]))
+                wide[n->in[i]->id] = true;
+        }
+    }
+}
+
+static hm_status choose_params(pass *p) {
+    bool *wide;
+    HM_TRY(hm_alloc(&wide, p->g->n_tensors + 1, sizeof *wide));
+    mark_wide(p, wide);
+    for (size_t i = 0; i < p->g->n_tensors; i++) {
+        hm_tensor *const t = p->g->tensors[i];
+        if (t->storage == HM_PARAM && t->producer == NULL)
+            t->dtype = p->like != NULL ? same_as(p->like, t->name) : wide[i] ? HM_F32 : p->half;
+    }
+    free(wide);
+    return HM_OK;
+}
+
 /* Gradients of fp32 parameters are wanted exactly, as are kept outputs. */
 static void mark_ends(pass *p) {
     for (size_t i = 0; i < p->g->n_tensors; i++) {
         const hm_tensor *const t = p->g->tensors[i];
         hm_tensor *const d = t->storage == HM_PARAM && t->base == NULL ? hm_graph_grad(p->g, t) : NULL;
         p->exact[i] |= t->keep;
-        if (d != NULL && !p->half_params)
+        if (d != NULL && t->dtype == HM_F32)
             p->exact[d->id] = true;
     }
 }
@@ -169,7 +206,7 @@ static hm_dtype stored_as(const pass *p, const hm_node *n, int o) {
     case 'h':
         return p->exact[t->id] || p->forced[n->id] ? HM_F32 : p->half;
     case 'g':
-        return p->half_params && !t->keep ? p->half : HM_F32;
+        return p->half_params && !p->exact[t->id] ? p->half : HM_F32;
     case 'm':
         return t->base == NULL && p->forced[n->id] ? HM_F32 : moved(p, n, t);
     default:
@@ -178,9 +215,6 @@ static hm_dtype stored_as(const pass *p, const hm_node *n, int o) {
 }
 
 static void give_types(pass *p) {
-    for (size_t i = 0; i < p->g->n_tensors && p->half_params; i++)
-        if (p->g->tensors[i]->storage == HM_PARAM && p->g->tensors[i]->producer == NULL)
-            p->g->tensors[i]->dtype = p->half;
     for (size_t k = 0; k < p->g->n_nodes; k++) {
         const hm_node *const n = p->g->nodes[k];
         for (int o = 0; o < n->n_out; o++) {
@@ -232,8 +266,8 @@ static hm_status insert_casts(pass *p) {
     return st;
 }
 
-hm_status hm_graph_precision(hm_graph *g, hm_precision mode, const char *overrides) {
-    pass p = {.g = g, .half = hm_precision_half(mode), .half_params = hm_precision_true(mode)};
+static hm_status run(hm_graph *g, hm_precision mode, const char *overrides, const hm_graph *like) {
+    pass p = {.g = g, .half = hm_precision_half(mode), .half_params = hm_precision_true(mode), .like = like};
     hm_status st;
     HM_TRY(hm_graph_status(g));
     HM_TRY_TO(st, done, hm_alloc(&p.exact, g->n_tensors + 1, sizeof(bool)));
@@ -241,6 +275,8 @@ hm_status hm_graph_precision(hm_graph *g, hm_precision mode, const char *overrid
     HM_TRY_TO(st, done, hm_alloc(&p.policy, g->n_nodes + 1, sizeof *p.policy));
     HM_TRY_TO(st, done, find_policies(&p));
     HM_TRY_TO(st, done, apply_overrides(&p, overrides));
+    if (p.half_params)
+        HM_TRY_TO(st, done, choose_params(&p));
     if (p.half != HM_F32) {
         mark_wishes(&p);
         give_types(&p);
@@ -251,6 +287,14 @@ done:
     free(p.forced);
     free(p.policy);
     return st;
+}
+
+hm_status hm_graph_precision(hm_graph *g, hm_precision mode, const char *overrides) {
+    return run(g, mode, overrides, NULL);
+}
+
+hm_status hm_graph_precision_like(hm_graph *g, hm_precision mode, const hm_graph *like) {
+    return run(g, mode, NULL, like);
 }
 
 /* ---- the table for people */

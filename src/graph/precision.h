@@ -17,10 +17,13 @@ bool hm_precision_named(const char *name, hm_precision *out);
 hm_precision hm_precision_resolve(hm_precision p, hm_device device);
 
 /* For a graph that is complete (forward, backward, update). Mixed modes keep parameters and states in fp32, and casts
- * make half copies of parameters once a run; true modes store the parameters in half. Kept outputs stay fp32.
+ * make half copies of parameters once a run; true modes store in half those parameters that only products read. Kept
+ * outputs stay fp32.
  * `overrides`: "pattern=fp32,..." or NULL; a pattern (shell wildcards) is held against "<scope>" and "<scope>/<op>" of
  * every node, whose results then stay fp32 and whose operands are not rounded. One that fits no node is HM_ERR_ARG. */
 hm_status hm_graph_precision(hm_graph *g, hm_precision p, const char *overrides);
+/* The same for a graph that only updates: its parameters have the types that those of `like` were given. */
+hm_status hm_graph_precision_like(hm_graph *g, hm_precision p, const hm_graph *like);
 
 /* One line a node: where, op, types read and stored, bytes stored and saved, and why. */
 void hm_graph_dump_precision(const hm_graph *g, void *file);

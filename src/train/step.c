@@ -84,7 +84,7 @@ static hm_status build(hm_step *s, const hm_model_config *c, const hm_step_optio
     else
         HM_TRY(build_update(s, c, &opt->optim));
     HM_TRY(hm_graph_precision(s->graph, opt->precision, opt->precision_override));
-    return opt->accumulate ? hm_graph_precision(s->update, opt->precision, NULL) : HM_OK;
+    return opt->accumulate ? hm_graph_precision_like(s->update, opt->precision, s->graph) : HM_OK;
 }
 
 hm_status hm_step_build(hm_step **out, const hm_model_config *c, const hm_step_options *opt) {
