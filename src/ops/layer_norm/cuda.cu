@@ -1,113 +1,313 @@
-/* cuda.cu: layer normalisation on the GPU: a warp for each row; sums over rows (dgain, dbias) by blocks of rows, added
- * up in a fixed order. Row statistics are two-pass and in fp32. */
+/* cuda.cu: layer normalisation on the GPU: a warp for each row, which it holds in registers where it is a multiple of
+ * four numbers and at most 1024; statistics are two-pass and in fp32. The sums over rows (dgain, dbias) are made in the
+ * same pass over the gradient, by blocks of rows, and added up in a fixed order. Other rows are gone through again and
+ * again instead. */
 #include "ops/cuda_op.cuh"
 #include "ops/layer_norm/layer_norm_attr.h"
 
 extern "C" HM_CUDA_DECLARE(hm_layer_norm);
 extern "C" HM_CUDA_DECLARE(hm_layer_norm_back);
 
-#define WARPS 4 /* rows of a block */
+#define WARPS 4  /* rows of a block at a time */
+#define MOST  8  /* packs of four numbers that a lane holds */
+#define JOINS 16 /* threads that add up the parts of one channel */
 
-/* y may be x: a lane reads each of its numbers before it writes it. */
-template <typename X, typename Y>
-static __global__ void forward(Y *y, float *means, float *scales, const X *x, hm_in gain, hm_in bias, float eps,
-                               int64_t rows, int64_t channels) {
-    const int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
-    const int lane = threadIdx.x % 32;
-    if (row >= rows)
-        return;
-    x += row * channels;
-    y += row * channels;
-    float sum = 0, squares = 0;
-    for (int64_t i = lane; i < channels; i += 32)
-        sum += hm_widen(x[i]);
-    const float mean = hm_warp_sum(sum) / (float)channels;
-    for (int64_t i = lane; i < channels; i += 32) {
-        const float d = hm_widen(x[i]) - mean;
-        squares += d * d;
-    }
-    const float scale = rsqrtf(hm_warp_sum(squares) / (float)channels + eps);
-    for (int64_t i = lane; i < channels; i += 32)
-        y[i] = hm_narrow<Y>((hm_widen(x[i]) - mean) * scale * gain[i] + bias[i]);
-    if (lane == 0) {
-        means[row] = mean;
-        scales[row] = scale;
+namespace {
+
+struct norm_args {
+    hm_in x, gain, bias;
+    hm_out y;
+    float *mean, *scale;
+    float eps;
+    int64_t rows;
+    int channels;
+};
+
+struct back_args {
+    hm_in dout, x, gain;
+    hm_out dx; /* may be dout's memory */
+    const float *mean, *scale;
+    float *parts; /* [blocks, 2, C]: sums of dgain and dbias; NULL: not wanted */
+    bool want_x;
+    int64_t rows;
+    int channels;
+};
+
+/* Packs of a lane: number j is pack lane + 32 j of the row. */
+template <int J> __device__ inline void load_row(hm_in t, int64_t at, int channels, float (*v)[4]) {
+#pragma unroll
+    for (int j = 0; j < J; j++) {
+        const int i = 4 * (threadIdx.x % 32 + 32 * j);
+        if (i < channels) {
+            hm_load<4>(t, at + i, v[j]);
+        } else {
+#pragma unroll
+            for (int k = 0; k < 4; k++)
+                v[j][k] = 0;
+        }
     }
 }
+
+template <int J> __global__ void forward_held(norm_args a) {
+    const int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, at = row * a.channels;
+    const int lane = threadIdx.x % 32;
+    if (row >= a.rows)
+        return;
+    float v[J][4], sum = 0, squares = 0;
+    load_row<J>(a.x, at, a.channels, v);
+#pragma unroll
+    for (int j = 0; j < J; j++)
+        sum += (v[j][0] + v[j][1]) + (v[j][2] + v[j][3]);
+    const float mean = hm_warp_sum(sum) / (float)a.channels;
+#pragma unroll
+    for (int j = 0; j < J; j++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            const float d = 4 * (lane + 32 * j) < a.channels ? v[j][k] - mean : 0;
+            squares += d * d;
+        }
+    const float scale = rsqrtf(hm_warp_sum(squares) / (float)a.channels + a.eps);
+#pragma unroll
+    for (int j = 0; j < J; j++) {
+        const int i = 4 * (lane + 32 * j);
+        float gain[4], bias[4];
+        if (i >= a.channels)
+            continue;
+        hm_load<4>(a.gain, i, gain);
+        hm_load<4>(a.bias, i, bias);
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            v[j][k] = (v[j][k] - mean) * scale * gain[k] + bias[k];
+        hm_save<4>(a.y, at + i, v[j]);
+    }
+    if (lane == 0) {
+        a.mean[row] = mean;
+        a.scale[row] = scale;
+    }
+}
+
+__global__ void forward_any(norm_args a) {
+    const int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, at = row * a.channels;
+    const int lane = threadIdx.x % 32;
+    if (row >= a.rows)
+        return;
+    float sum = 0, squares = 0;
+    for (int i = lane; i < a.channels; i += 32)
+        sum += a.x[at + i];
+    const float mean = hm_warp_sum(sum) / (float)a.channels;
+    for (int i = lane; i < a.channels; i += 32) {
+        const float d = a.x[at + i] - mean;
+        squares += d * d;
+    }
+    const float scale = rsqrtf(hm_warp_sum(squares) / (float)a.channels + a.eps);
+    for (int i = lane; i < a.channels; i += 32) /* y may be x: each number is read before it is written */
+        a.y.put(at + i, (a.x[at + i] - mean) * scale * a.gain[i] + a.bias[i]);
+    if (lane == 0) {
+        a.mean[row] = mean;
+        a.scale[row] = scale;
+    }
+}
+
+/* sums[2][C] of a block from its warps', through shared memory [WARPS][2][C]. */
+template <int J> __device__ inline void join_warps(const back_args &a, float (*gain)[4], float (*bias)[4]) {
+    HM_DYNAMIC_SHARED(float, shared);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+#pragma unroll
+    for (int j = 0; j < J; j++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            const int i = 4 * (lane + 32 * j) + k;
+            if (i < a.channels) {
+                shared[(2 * warp) * a.channels + i] = gain[j][k];
+                shared[(2 * warp + 1) * a.channels + i] = bias[j][k];
+            }
+        }
+    __syncthreads();
+    for (int i = threadIdx.x; i < 2 * a.channels; i += blockDim.x) {
+        float sum = 0;
+        for (int w = 0; w < WARPS; w++)
+            sum += shared[2 * w * a.channels + i];
+        a.parts[(int64_t)blockIdx.x * 2 * a.channels + i] = sum;
+    }
+}
+
+/* dx = (h - mean(h) - xhat mean(h xhat)) / std, h = dout gain. */
+template <int J> __global__ void backward_held(back_args a) {
+    const int lane = threadIdx.x % 32;
+    float gain[J][4], dgain[J][4] = {}, dbias[J][4] = {};
+    load_row<J>(a.gain, 0, a.channels, gain);
+    for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; row < a.rows;
+         row += (int64_t)gridDim.x * WARPS) {
+        const int64_t at = row * a.channels;
+        const float mean = a.mean[row], scale = a.scale[row];
+        float d[J][4], x[J][4], sum = 0, dot = 0;
+        load_row<J>(a.dout, at, a.channels, d);
+        load_row<J>(a.x, at, a.channels, x);
+#pragma unroll
+        for (int j = 0; j < J; j++)
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                x[j][k] = (x[j][k] - mean) * scale;
+                dgain[j][k] += d[j][k] * x[j][k];
+                dbias[j][k] += d[j][k];
+                d[j][k] *= gain[j][k];
+                sum += d[j][k];
+                dot += d[j][k] * x[j][k];
+            }
+        if (!a.want_x)
+            continue;
+        sum = hm_warp_sum(sum) / (float)a.channels;
+        dot = hm_warp_sum(dot) / (float)a.channels;
+#pragma unroll
+        for (int j = 0; j < J; j++) {
+            const int i = 4 * (lane + 32 * j);
+            if (i >= a.channels)
+                continue;
+#pragma unroll
+            for (int k = 0; k < 4; k++)
+                d[j][k] = (d[j][k] - sum - x[j][k] * dot) * scale;
+            hm_save<4>(a.dx, at + i, d[j]);
+        }
+    }
+    if (a.parts != NULL)
+        join_warps<J>(a, dgain, dbias);
+}
+
+__global__ void backward_any(back_args a) {
+    const int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, at = row * a.channels;
+    const int lane = threadIdx.x % 32;
+    if (row >= a.rows)
+        return;
+    const float mean = a.mean[row], scale = a.scale[row];
+    float sum = 0, dot = 0;
+    for (int i = lane; i < a.channels; i += 32) {
+        const float h = a.dout[at + i] * a.gain[i];
+        sum += h;
+        dot += h * ((a.x[at + i] - mean) * scale);
+    }
+    sum = hm_warp_sum(sum) / (float)a.channels;
+    dot = hm_warp_sum(dot) / (float)a.channels;
+    for (int i = lane; i < a.channels; i += 32)
+        a.dx.put(at + i, (a.dout[at + i] * a.gain[i] - sum - (a.x[at + i] - mean) * scale * dot) * scale);
+}
+
+/* Before backward_any, which may overwrite dout. */
+__global__ void parts_any(back_args a) {
+    const int channel = blockIdx.y * blockDim.x + threadIdx.x, part = blockIdx.x, n = gridDim.x;
+    if (channel >= a.channels)
+        return;
+    float gain = 0, bias = 0;
+    for (int64_t r = part * a.rows / n; r < (part + 1) * a.rows / n; r++) {
+        const float d = a.dout[r * a.channels + channel];
+        gain += d * ((a.x[r * a.channels + channel] - a.mean[r]) * a.scale[r]);
+        bias += d;
+    }
+    a.parts[(int64_t)part * 2 * a.channels + channel] = gain;
+    a.parts[((int64_t)part * 2 + 1) * a.channels + channel] = bias;
+}
+
+/* Channels along x; the parts of each are shared by JOINS threads. */
+__global__ void join_parts(hm_out dgain, hm_out dbias, const float *parts, int n, int channels) {
+    __shared__ float sums[JOINS][32];
+    const int i = blockIdx.x * 32 + threadIdx.x; /* of both gradients: [2, C] */
+    float sum = 0;
+    for (int p = threadIdx.y; p < n && i < 2 * channels; p += JOINS)
+        sum += parts[(int64_t)p * 2 * channels + i];
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y > 0 || i >= 2 * channels)
+        return;
+    sum = 0;
+    for (int t = 0; t < JOINS; t++)
+        sum += sums[t][threadIdx.x];
+    if (i < channels)
+        dgain.put(i, sum);
+    else
+        dbias.put(i - channels, sum);
+}
+
+} // namespace
+
+/* Packs a lane needs; 0 where rows cannot be held. */
+static int packs(int64_t channels, const hm_call *c) {
+    bool vectors = channels % 4 == 0 && channels <= MOST * 128;
+    for (int i = 0; i < c->node->n_in; i++)
+        vectors = vectors && hm_aligned(c->in[i]);
+    for (int o = 0; o < c->node->n_out; o++)
+        vectors = vectors && hm_aligned(c->out[o]);
+    return vectors ? (int)((channels + 127) / 128) : 0;
+}
+
+/* Runs the statements with J = n, or the next larger number that kernels are made for. */
+#define BY_PACKS(n, J, ...)                                                                                            \
+    switch (n) {                                                                                                       \
+    case 1: {                                                                                                          \
+        constexpr int J = 1;                                                                                           \
+        __VA_ARGS__;                                                                                                   \
+        break;                                                                                                         \
+    }                                                                                                                  \
+    case 2: {                                                                                                          \
+        constexpr int J = 2;                                                                                           \
+        __VA_ARGS__;                                                                                                   \
+        break;                                                                                                         \
+    }                                                                                                                  \
+    case 3: {                                                                                                          \
+        constexpr int J = 3;                                                                                           \
+        __VA_ARGS__;                                                                                                   \
+        break;                                                                                                         \
+    }                                                                                                                  \
+    default: {                                                                                                         \
+        constexpr int J = MOST;                                                                                        \
+        __VA_ARGS__;                                                                                                   \
+    }                                                                                                                  \
+    }
 
 hm_status hm_layer_norm_cuda(const hm_call *c) {
     const hm_tensor *const x = c->node->in[0];
-    const float eps = ((const hm_layer_norm_attr *)c->node->attr)->eps;
-    const int64_t channels = hm_dim(x, -1), rows = hm_rows(x, 1);
-    HM_BY_TYPE(x->dtype, X, HM_BY_TYPE(c->node->out[0]->dtype, Y, {
-                   HM_LAUNCH(c, (forward<X, Y>), hm_blocks(rows, WARPS), WARPS * 32, 0, (Y *)c->out[0],
-                             (float *)c->out[1], (float *)c->out[2], (const X *)c->in[0], hm_input(c, 1),
-                             hm_input(c, 2), eps, rows, channels);
-               }));
+    norm_args a;
+    a.x = hm_input(c, 0);
+    a.gain = hm_input(c, 1);
+    a.bias = hm_input(c, 2);
+    a.y = hm_output(c, 0);
+    a.mean = (float *)c->out[1];
+    a.scale = (float *)c->out[2];
+    a.eps = ((const hm_layer_norm_attr *)c->node->attr)->eps;
+    a.rows = hm_rows(x, 1);
+    a.channels = (int)hm_dim(x, -1);
+    const unsigned blocks = hm_blocks(a.rows, WARPS);
+    const int n = packs(a.channels, c);
+    if (n == 0)
+        HM_LAUNCH(c, forward_any, blocks, WARPS * 32, 0, a);
+    else
+        BY_PACKS(n, J, HM_LAUNCH(c, (forward_held<J>), blocks, WARPS * 32, 0, a));
     return HM_OK;
-}
-
-/* dx = (h - mean(h) - xhat mean(h xhat)) / std, h = dout gain; dx may be dout. */
-static __global__ void backward_x(hm_out dx, hm_in dout, hm_in x, hm_in mean, hm_in scale, hm_in gain, int64_t rows,
-                                  int64_t channels) {
-    const int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, at = row * channels;
-    const int lane = threadIdx.x % 32;
-    if (row >= rows)
-        return;
-    const float m = mean[row], s = scale[row];
-    float sum = 0, dot = 0;
-    for (int64_t i = lane; i < channels; i += 32) {
-        const float h = dout[at + i] * gain[i];
-        sum += h;
-        dot += h * ((x[at + i] - m) * s);
-    }
-    const float a = hm_warp_sum(sum) / (float)channels, b = hm_warp_sum(dot) / (float)channels;
-    for (int64_t i = lane; i < channels; i += 32)
-        dx.put(at + i, (dout[at + i] * gain[i] - a - (x[at + i] - m) * s * b) * s);
-}
-
-/* parts [parts, 2, C]: sums over the rows of one part. Before backward_x, which may overwrite dout. */
-static __global__ void affine_parts(float *parts, hm_in dout, hm_in x, hm_in mean, hm_in scale, int64_t rows,
-                                    int64_t channels) {
-    const int64_t channel = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, part = blockIdx.y;
-    if (channel >= channels)
-        return;
-    float gain = 0, bias = 0;
-    for (int64_t r = part * rows / gridDim.y; r < (part + 1) * rows / gridDim.y; r++) {
-        const float d = dout[r * channels + channel];
-        gain += d * ((x[r * channels + channel] - mean[r]) * scale[r]);
-        bias += d;
-    }
-    parts[part * 2 * channels + channel] = gain;
-    parts[(part * 2 + 1) * channels + channel] = bias;
-}
-
-static __global__ void affine_join(hm_out dgain, hm_out dbias, const float *parts, int n, int64_t channels) {
-    for (hm_each(i, channels)) {
-        float gain = 0, bias = 0;
-        for (int p = 0; p < n; p++) {
-            gain += parts[p * 2 * channels + i];
-            bias += parts[(p * 2 + 1) * channels + i];
-        }
-        dgain.put(i, gain);
-        dbias.put(i, bias);
-    }
 }
 
 hm_status hm_layer_norm_back_cuda(const hm_call *c) {
     const hm_layer_norm_back_attr *const attr = (const hm_layer_norm_back_attr *)c->node->attr;
-    const int64_t channels = hm_dim(c->node->in[0], -1), rows = hm_rows(c->node->in[0], 1);
-    const hm_in dout = hm_input(c, 0), x = hm_input(c, 1), mean = hm_input(c, 2), scale = hm_input(c, 3);
-    if (attr->want_affine) {
-        const int parts = hm_layer_norm_cuda_parts(rows);
-        float *const sums = (float *)c->work;
-        HM_LAUNCH(c, affine_parts, dim3(hm_blocks(channels, 32), (unsigned)parts), 32, 0, sums, dout, x, mean, scale,
-                  rows, channels);
-        HM_LAUNCH(c, affine_join, hm_blocks(channels, 128), 128, 0, hm_output(c, attr->want_x ? 1 : 0),
-                  hm_output(c, attr->want_x ? 2 : 1), sums, parts, channels);
+    back_args a;
+    a.dout = hm_input(c, 0);
+    a.x = hm_input(c, 1);
+    a.mean = (const float *)c->in[2];
+    a.scale = (const float *)c->in[3];
+    a.gain = hm_input(c, 4);
+    a.want_x = attr->want_x;
+    a.dx = hm_output(c, 0);
+    a.parts = attr->want_affine ? (float *)c->work : NULL;
+    a.rows = hm_rows(c->node->in[0], 1);
+    a.channels = (int)hm_dim(c->node->in[0], -1);
+    const int n = packs(a.channels, c), parts = hm_layer_norm_cuda_parts(a.rows);
+    const size_t shared = attr->want_affine ? (size_t)WARPS * 2 * a.channels * sizeof(float) : 0;
+    if (n > 0 && shared <= 48 << 10) {
+        BY_PACKS(n, J, HM_LAUNCH(c, (backward_held<J>), (unsigned)parts, WARPS * 32, shared, a));
+    } else {
+        if (attr->want_affine)
+            HM_LAUNCH(c, parts_any, dim3((unsigned)parts, hm_blocks(a.channels, 32)), 32, 0, a);
+        if (attr->want_x)
+            HM_LAUNCH(c, backward_any, hm_blocks(a.rows, WARPS), WARPS * 32, 0, a);
     }
-    if (attr->want_x)
-        HM_LAUNCH(c, backward_x, hm_blocks(rows, WARPS), WARPS * 32, 0, hm_output(c, 0), dout, x, mean, scale,
-                  hm_input(c, 4), rows, channels);
+    if (attr->want_affine)
+        HM_LAUNCH(c, join_parts, hm_blocks(2 * a.channels, 32), dim3(32, JOINS), 0, hm_output(c, attr->want_x ? 1 : 0),
+                  hm_output(c, attr->want_x ? 2 : 1), a.parts, parts, a.channels);
     return HM_OK;
 }

@@ -18,9 +18,10 @@ static inline int64_t hm_layer_norm_parts(int64_t rows) {
     return rows < 64 ? 1 : rows > 1024 ? 16 : rows / 64;
 }
 
-/* The same on the GPU, where each part is a row of blocks. */
+/* The same on the GPU, where each part is a block's: about four for each of a large chip's multiprocessors. */
 static inline int hm_layer_norm_cuda_parts(int64_t rows) {
-    return rows > 256 * 32 ? 256 : rows > 32 ? (int)(rows / 32) : 1;
+    const int64_t blocks = (rows + 15) / 16;
+    return blocks > 512 ? 512 : blocks > 0 ? (int)blocks : 1;
 }
 
 #define HM_LAYER_NORM_ROW 2048 /* most channels that a kernel widens a row at a time */

@@ -34,6 +34,12 @@ void opcheck_layer_norm(oc *o) {
         run(o, oc_constant(o, HM_SHAPE(33, 65), -1e15, 1e15), true);
     if (oc_case(o, "small")) /* eps decides */
         run(o, oc_input(o, HM_SHAPE(33, 65), -1e-4, 1e-4), true);
+    if (oc_case(o, "rows70_c384")) /* held in registers on the GPU, as the backbone's rows are */
+        run(o, oc_input(o, HM_SHAPE(70, 384), -2, 2), true);
+    if (oc_case(o, "rows1100_c8"))
+        run(o, oc_input(o, HM_SHAPE(1100, 8), -2, 2), true);
+    if (oc_case(o, "rows5_c516"))
+        run(o, oc_input(o, HM_SHAPE(5, 516), -2, 2), true);
     if (oc_case(o, "empty"))
         run(o, oc_input(o, HM_SHAPE(0, 8), -2, 2), true);
     if (oc_case(o, "refused_gain")) {
