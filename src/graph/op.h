@@ -105,10 +105,11 @@ static inline bool hm_wants_grad(const hm_node *n, int i) {
 extern const hm_op *const hm_ops[];
 extern const size_t hm_ops_count;
 
-/* The op that adds two tensors of one shape: what the graph needs where a tensor has several users. */
+/* The op that adds 2 to HM_ADD_MOST tensors of one shape: what the graph needs where a tensor has several users. */
+#define HM_ADD_MOST 16
 extern const hm_op *const hm_ops_add;
-/* The op that stores a tensor in another floating-point type (its attribute, an hm_dtype): what the precision pass
- * inserts. */
+/* The op that stores tensors in another floating-point type (its attribute, an hm_dtype), output i being input i: what
+ * the precision pass inserts. */
 extern const hm_op *const hm_ops_cast;
 
 /* One op's row of the precision policy (ops/policy.c).

@@ -234,18 +234,41 @@ static void give_types(pass *p) {
 typedef struct casts {
     const pass *p;
     hm_tensor **of; /* by tensor id of before: its half copy, or NULL */
+    hm_tensor **params;
+    int n_params; /* that need one */
 } casts;
 
-static hm_status cast_input(const casts *c, hm_node *n, int i) {
+static bool needs_cast(const pass *p, const hm_node *n, int i) {
+    return n->in[i] != NULL && n->in[i]->dtype == HM_F32 && input_letter(p, n, i) == 'h';
+}
+
+static bool is_param(const hm_tensor *t) {
+    return t->storage == HM_PARAM && t->producer == NULL;
+}
+
+/* Half copies of `count` tensors, made where n is about to read one of them. */
+static hm_status cast_for(const casts *c, const hm_node *n, hm_tensor *const *x, int count, const char *scope) {
     hm_graph *const g = c->p->g;
-    hm_tensor *const x = n->in[i], **const made = &c->of[x->id];
-    if (*made == NULL) {
-        g->scope = x->storage == HM_PARAM ? "half copies" : x->producer != NULL ? x->producer->scope : "";
-        *made = hm_graph_apply(g, hm_ops_cast, &c->p->half, sizeof c->p->half, (hm_tensor *[]){x}, 1);
-        HM_TRY(hm_graph_status(g));
-        (*made)->producer->backward = n->backward;
+    g->scope = scope;
+    hm_node *const made = hm_graph_node(g, hm_ops_cast, &c->p->half, sizeof c->p->half, x, count);
+    HM_TRY(hm_graph_status(g));
+    made->backward = n->backward;
+    for (int i = 0; i < count; i++) {
+        c->of[x[i]->id] = made->out[i];
+        if (is_param(x[i]))
+            made->out[i]->name = hm_graph_text(g, "%s/%s", scope, x[i]->name);
     }
-    n->in[i] = *made;
+    return HM_OK;
+}
+
+/* A weight's copy serves the whole step, so those of all weights are made at once. */
+static hm_status cast_input(const casts *c, hm_node *n, int i) {
+    hm_tensor *const x = n->in[i];
+    if (c->of[x->id] == NULL && is_param(x))
+        HM_TRY(cast_for(c, n, c->params, c->n_params, "half copies"));
+    else if (c->of[x->id] == NULL)
+        HM_TRY(cast_for(c, n, &x, 1, x->producer != NULL ? x->producer->scope : ""));
+    n->in[i] = c->of[x->id];
     return HM_OK;
 }
 
@@ -253,16 +276,37 @@ static hm_status cast_input(const casts *c, hm_node *n, int i) {
 static hm_status cast_inputs(void *ctx, hm_node *n) {
     const casts *const c = ctx;
     for (int i = 0; i < n->n_in; i++)
-        if (n->in[i] != NULL && n->in[i]->dtype == HM_F32 && input_letter(c->p, n, i) == 'h')
+        if (needs_cast(c->p, n, i))
             HM_TRY(cast_input(c, n, i));
     return HM_OK;
 }
 
+/* In the order of their first readers. */
+static void list_params(casts *c, bool *listed) {
+    const hm_graph *const g = c->p->g;
+    for (size_t k = 0; k < g->n_nodes; k++)
+        for (int i = 0; i < g->nodes[k]->n_in; i++) {
+            hm_tensor *const t = g->nodes[k]->in[i];
+            if (!needs_cast(c->p, g->nodes[k], i) || !is_param(t) || listed[t->id])
+                continue;
+            listed[t->id] = true;
+            c->params[c->n_params++] = t;
+        }
+}
+
 static hm_status insert_casts(pass *p) {
     casts c = {.p = p};
-    HM_TRY(hm_alloc(&c.of, p->g->n_tensors + 1, sizeof *c.of));
-    const hm_status st = hm_graph_rewrite(p->g, cast_inputs, &c);
+    bool *listed = NULL;
+    hm_status st;
+    HM_TRY_TO(st, done, hm_alloc(&c.of, p->g->n_tensors + 1, sizeof *c.of));
+    HM_TRY_TO(st, done, hm_alloc(&c.params, p->g->n_tensors + 1, sizeof *c.params));
+    HM_TRY_TO(st, done, hm_alloc(&listed, p->g->n_tensors + 1, sizeof *listed));
+    list_params(&c, listed);
+    st = hm_graph_rewrite(p->g, cast_inputs, &c);
+done:
     free(c.of);
+    free(c.params);
+    free(listed);
     return st;
 }
 
@@ -330,7 +374,7 @@ void hm_graph_dump_precision(const hm_graph *g, void *file) {
         if (n->op == hm_ops_cast)
             full = 0; /* fp32 would not make this tensor */
         types_of(in, sizeof in, n->in, n->n_in < 3 ? n->n_in : 3);
-        types_of(out, sizeof out, n->out, n->n_out);
+        types_of(out, sizeof out, n->out, n->n_out < 4 ? n->n_out : 4);
         fprintf(file, "%5d %s %-24s %-20s %-20s %10zu %10lld  %s [%s]\n", n->id, n->backward ? "<-" : "->", n->op->name,
                 in, out, bytes, (long long)full - (long long)bytes, reason(n), n->scope);
     }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/op.h"
+
 #define PIECE 16384 /* numbers looked at by one thread at a time */
 
 static hm_magnitudes look_at(hm_dtype type, const void *data, int64_t first, int64_t n) {
@@ -73,6 +75,8 @@ hm_magnitudes hm_magnitudes_made(hm_exec *e, const hm_node *n, int o) {
     float *again = NULL;
     if (wide != NULL)
         return look_at_all(HM_F32, wide, hm_count(t));
+    if (n->op == hm_ops_cast && t->dtype == HM_F16)
+        return hm_magnitudes_of(e, n->in[o]);
     if (t->dtype != HM_F16 || n->op->view || hm_exec_widened(e, n, o, &again) != HM_OK || again == NULL)
         return hm_magnitudes_of(e, t); /* what bf16 holds shows what fp16 would not */
     const hm_magnitudes m = look_at_all(HM_F32, again, hm_count(t));
@@ -85,14 +89,14 @@ typedef struct search {
     hm_first_bad *out;
 } search;
 
-/* Inputs that the node has overwritten say nothing any more. */
-static double largest_input(hm_exec *e, const hm_node *n) {
+/* Of what output o is made from. Inputs that the node has overwritten say nothing any more. */
+static double largest_input(hm_exec *e, const hm_node *n, int o) {
     double largest = 0;
     for (int i = 0; i < n->n_in; i++) {
         const hm_tensor *const t = n->in[i];
-        bool gone = t == NULL || !hm_dtype_is_float(t->dtype);
-        for (int o = 0; o < n->n_out && !gone; o++)
-            gone = hm_exec_data(e, n->out[o]) == hm_exec_data(e, t);
+        bool gone = t == NULL || !hm_dtype_is_float(t->dtype) || (n->op == hm_ops_cast && i != o);
+        for (int k = 0; k < n->n_out && !gone; k++)
+            gone = hm_exec_data(e, n->out[k]) == hm_exec_data(e, t);
         if (!gone)
             largest = fmax(largest, hm_magnitudes_of(e, t).largest);
     }
@@ -107,7 +111,7 @@ static bool look(void *user, const hm_node *n) {
         const hm_magnitudes m = hm_magnitudes_of(s->e, n->out[o]);
         if (m.not_finite == 0)
             continue;
-        *s->out = (hm_first_bad){.node = n, .tensor = n->out[o], .made = m, .from = largest_input(s->e, n)};
+        *s->out = (hm_first_bad){.node = n, .tensor = n->out[o], .made = m, .from = largest_input(s->e, n, o)};
         return true;
     }
     return false;

@@ -22,21 +22,21 @@ struct hm_audit_recorder {
     char *path;
     entry *entries;
     size_t n;
-    int *entry_of; /* by node id; -1: not looked at */
+    int *entry_of; /* by tensor id; -1: not looked at */
 };
 
-/* A half copy of a weight belongs to the weight. */
-static const char *layer_of(const hm_node *n) {
-    const bool copy = n->op == hm_ops_cast && n->in[0]->storage == HM_PARAM;
-    return copy ? n->in[0]->name : n->scope;
+/* Output o's. A half copy of a weight belongs to the weight. */
+static const char *layer_of(const hm_node *n, int o) {
+    const bool copy = n->op == hm_ops_cast && n->in[o]->storage == HM_PARAM;
+    return copy ? n->in[o]->name : n->scope;
 }
 
 static bool is_looked_at(const hm_node *n) {
     return !n->op->view && !n->op->updates && n->n_out > 0 && hm_dtype_is_float(n->out[0]->dtype);
 }
 
-static int find_or_add(hm_audit_recorder *r, const hm_node *n) {
-    const char *const layer = layer_of(n);
+static int find_or_add(hm_audit_recorder *r, const hm_node *n, int o) {
+    const char *const layer = layer_of(n, o);
     for (size_t i = 0; i < r->n; i++)
         if (r->entries[i].backward == n->backward && strcmp(r->entries[i].op, n->op->name) == 0 &&
             strcmp(r->entries[i].layer, layer) == 0)
@@ -47,10 +47,14 @@ static int find_or_add(hm_audit_recorder *r, const hm_node *n) {
 
 static hm_status prepare(hm_audit_recorder *r, const char *path, const hm_graph *g) {
     HM_TRY(hm_strdup(&r->path, path));
-    HM_TRY(hm_alloc(&r->entries, g->n_nodes + 1, sizeof *r->entries));
-    HM_TRY(hm_alloc(&r->entry_of, g->n_nodes + 1, sizeof *r->entry_of));
-    for (size_t k = 0; k < g->n_nodes; k++)
-        r->entry_of[k] = is_looked_at(g->nodes[k]) ? find_or_add(r, g->nodes[k]) : -1;
+    HM_TRY(hm_alloc(&r->entries, g->n_tensors + 1, sizeof *r->entries));
+    HM_TRY(hm_alloc(&r->entry_of, g->n_tensors + 1, sizeof *r->entry_of));
+    for (size_t k = 0; k < g->n_nodes; k++) {
+        const hm_node *const n = g->nodes[k];
+        for (int o = 0; o < n->n_out; o++)
+            r->entry_of[n->out[o]->id] =
+                is_looked_at(n) && hm_dtype_is_float(n->out[o]->dtype) ? find_or_add(r, n, o) : -1;
+    }
     r->file = fopen(path, "w");
     if (r->file == NULL)
         HM_FAIL(HM_ERR_IO, "cannot create %s: %s", path, strerror(errno));
@@ -72,12 +76,13 @@ hm_status hm_audit_begin(hm_audit_recorder **out, const char *path, const hm_gra
 
 void hm_audit_hook(void *recorder, hm_exec *e, const hm_node *n) {
     hm_audit_recorder *const r = recorder;
-    const int at = r->entry_of[n->id];
-    for (int o = 0; at >= 0 && o < n->n_out; o++)
-        if (hm_dtype_is_float(n->out[o]->dtype)) {
-            const hm_magnitudes m = hm_magnitudes_made(e, n, o);
-            hm_magnitudes_join(&r->entries[at].m, &m);
-        }
+    for (int o = 0; o < n->n_out; o++) {
+        const int at = r->entry_of[n->out[o]->id];
+        if (at < 0)
+            continue;
+        const hm_magnitudes m = hm_magnitudes_made(e, n, o);
+        hm_magnitudes_join(&r->entries[at].m, &m);
+    }
 }
 
 static void write_row(FILE *to, int64_t step, double scale, const entry *e) {

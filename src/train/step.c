@@ -35,12 +35,15 @@ static hm_tensor *batch_overflow(hm_step *s) {
 
 /* The gradients go into states, and a second graph reads those. */
 static hm_status split_update(hm_step *s, const hm_model_config *c, const hm_optim_options *opt) {
-    hm_tensor **params = NULL, **sums = NULL;
+    hm_tensor **params = NULL, **sums = NULL, **known = NULL, **grads = NULL;
+    int n = 0;
     hm_status st = hm_graph_create(&s->update);
     if (st != HM_OK)
         return st;
     HM_TRY_TO(st, done, hm_alloc(&params, (size_t)s->n_params + 1, sizeof *params));
     HM_TRY_TO(st, done, hm_alloc(&sums, (size_t)s->n_params + 1, sizeof *sums));
+    HM_TRY_TO(st, done, hm_alloc(&known, (size_t)s->n_params + 1, sizeof *known));
+    HM_TRY_TO(st, done, hm_alloc(&grads, (size_t)s->n_params + 1, sizeof *grads));
     s->keep = hm_graph_input(s->graph, "keep", HM_F32, hm_scalar_shape());
     for (int i = 0; i < s->n_params; i++) {
         const hm_tensor *const p = s->params[i];
@@ -48,15 +51,19 @@ static hm_status split_update(hm_step *s, const hm_model_config *c, const hm_opt
         if (s->grads[i] == NULL)
             continue;
         const char *const name = hm_graph_text(s->graph, "grad.%s", p->name);
-        hm_accumulate(s->graph, hm_graph_state(s->graph, name, p->shape), s->grads[i], s->keep);
+        known[n] = hm_graph_state(s->graph, name, p->shape);
+        grads[n++] = s->grads[i];
         sums[i] = hm_graph_state(s->update, name, p->shape);
     }
+    hm_accumulate(s->graph, known, grads, n, s->keep);
     s->overflow = hm_graph_output(s->graph, batch_overflow(s), "batch_overflow");
     HM_TRY_TO(st, done, hm_graph_status(s->graph));
     HM_TRY_TO(st, done, hm_optimizer_build(&s->optimizer, s->update, c, params, sums, s->n_params, opt));
 done:
     free(params);
     free(sums);
+    free(known);
+    free(grads);
     return st;
 }
 

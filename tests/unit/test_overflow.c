@@ -162,7 +162,11 @@ static void poisoned_results(void **unused) {
 /* --- a weight that is much too large */
 
 static bool comes_from(const hm_tensor *t, const hm_tensor *param) {
-    return t == param || (t->producer != NULL && t->producer->op == hm_ops_cast && t->producer->in[0] == param);
+    const hm_node *const n = t->producer;
+    for (int i = 0; n != NULL && n->op == hm_ops_cast && i < n->n_in; i++)
+        if (n->in[i] == param && n->out[i] == t)
+            return true;
+    return t == param;
 }
 
 static bool all_zero(const bench *b, const hm_tensor *param) {
@@ -202,8 +206,11 @@ static void weights_too_large(void **unused) {
         hm_store_find(b.store, HM_STATE_SCALE, NULL)[0] = 64;
         scale_by(&b, param, 0x1p20f);
         const hm_first_bad f = bad_step(&b);
-        if (strcmp(f.node->scope, layer->scope) != 0 && (f.node->op != hm_ops_cast || f.node->in[0] != param))
+        const bool copied = f.node->op == hm_ops_cast && comes_from(f.tensor, param);
+        if (strcmp(f.node->scope, layer->scope) != 0 && !copied)
             fail_msg("%s was made too large, but %s in %s is named", param->name, f.node->op->name, f.node->scope);
+        if (copied)
+            assert_non_null(strstr(f.tensor->name, param->name));
         assert_true(!f.node->backward && f.made.not_finite > 0);
         scale_by(&b, param, 0x1p-20f);
         good_step(&b);

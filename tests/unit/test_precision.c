@@ -80,7 +80,7 @@ static void check_mode(hm_precision p, hm_dtype half) {
                 assert_true(n->in[i]->producer->id < n->id); /* still in execution order */
         check_node(n, half);
         halves += is(n, "linear") && n->in[0]->dtype == half && n->in[1]->dtype == half;
-        casts += n->op == hm_ops_cast && n->in[0]->storage == HM_PARAM;
+        casts += n->op == hm_ops_cast && n->in[0]->storage == HM_PARAM ? n->n_in : 0;
     }
     assert_true(halves > 40);
     assert_int_equal(casts > 40, !hm_precision_true(p)); /* half copies of weights: not where they are half */

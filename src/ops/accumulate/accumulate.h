@@ -4,7 +4,7 @@
 
 #include "graph/graph.h"
 
-/* sum = grad where `keep` (a scalar tensor) is 0, else sum + grad; in place on `sum` (storage STATE). */
-void hm_accumulate(hm_graph *g, hm_tensor *sum, hm_tensor *grad, hm_tensor *keep);
+/* sum = grad where `keep` (a scalar tensor) is 0, else sum + grad, for n pairs; in place on sums[i] (storage STATE). */
+void hm_accumulate(hm_graph *g, hm_tensor *const *sums, hm_tensor *const *grads, int n, hm_tensor *keep);
 
 #endif

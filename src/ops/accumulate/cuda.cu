@@ -1,14 +1,22 @@
-/* cuda.cu: sum of gradients on the GPU, 4 or 8 neighbours a thread. */
+/* cuda.cu: sums of gradients on the GPU: blocks over all tensors, 4 neighbours a thread. */
+#include "device/cuda/batch.cuh"
 #include "device/cuda/vector.cuh"
+#include "ops/accumulate/accumulate_attr.h"
 #include "ops/cuda_op.cuh"
 
 extern "C" HM_CUDA_DECLARE(hm_accumulate);
 
 #define THREADS 256
+#define BLOCK   8192 /* elements of a block */
 
-template <int N>
-static __device__ inline void accumulate_at(const hm_out &sum, const hm_in &before, const hm_in &grad, bool keep,
-                                            int64_t i) {
+struct pair {
+    void *sum;
+    const void *grad;
+    uint64_t count : 48, sum_type : 8, grad_type : 8;
+};
+
+template <int N> static __device__ inline void accumulate_at(const pair &t, bool keep, int64_t i) {
+    const hm_in before = {t.sum, (hm_dtype)t.sum_type}, grad = {t.grad, (hm_dtype)t.grad_type};
     const hm_words<N> g = hm_fetch<N>(grad, i);
     float x[N], s[N] = {};
     if (keep)
@@ -17,27 +25,37 @@ static __device__ inline void accumulate_at(const hm_out &sum, const hm_in &befo
 #pragma unroll
     for (int k = 0; k < N; k++)
         x[k] = keep ? s[k] + x[k] : x[k];
-    hm_write<N>(sum, i, x);
+    hm_write<N>(hm_out{t.sum, before.type}, i, x);
 }
 
-/* sum and before are one tensor. */
-template <int N> static __global__ void accumulate(hm_out sum, hm_in before, hm_in grad, hm_in keep, int64_t count) {
+static __global__ void accumulate(hm_in keep, const hm_batch<pair> b) {
+    unsigned part;
+    const pair t = b.item[hm_batch_find(b, &part)];
     const bool kept = keep[0] != 0.0f;
-    int64_t i = hm_first() * N;
-    if (i + N <= count)
-        accumulate_at<N>(sum, before, grad, kept, i);
-    else
-        for (; i < count; i++)
-            accumulate_at<1>(sum, before, grad, kept, i);
+    const int64_t count = (int64_t)t.count, first = (int64_t)part * BLOCK;
+    const int64_t end = first + BLOCK < count ? first + BLOCK : count;
+    for (int64_t i = first + threadIdx.x * 4; i < end; i += THREADS * 4)
+        if (i + 4 <= end)
+            accumulate_at<4>(t, kept, i);
+        else
+            for (int64_t k = i; k < end; k++)
+                accumulate_at<1>(t, kept, k);
 }
 
 hm_status hm_accumulate_cuda(const hm_call *c) {
-    const hm_out sum = hm_output(c, 0);
-    const hm_in before = {sum.p, sum.type}, grad = hm_input(c, 1);
-    const int64_t count = hm_count(c->node->in[0]);
-    HM_BY_WIDTH(hm_width(sum.type, grad.type), N, {
-        HM_LAUNCH(c, accumulate<N>, hm_blocks(count, THREADS * N), THREADS, 0, sum, before, grad, hm_input(c, 2),
-                  count);
-    });
+    const int n = hm_accumulate_count(c->node->n_in);
+    for (int i = 0; i < n;) {
+        hm_batch<pair> b = {};
+        for (; i < n && !hm_batch_full(&b); i++) {
+            pair t = {};
+            t.sum = c->out[i];
+            t.grad = c->in[n + i];
+            t.count = (uint64_t)hm_count(c->node->in[i]);
+            t.sum_type = (uint64_t)c->node->out[i]->dtype;
+            t.grad_type = (uint64_t)c->node->in[n + i]->dtype;
+            hm_batch_add(&b, t, hm_blocks(hm_count(c->node->in[i]), BLOCK));
+        }
+        HM_LAUNCH(c, accumulate, b.blocks, THREADS, 0, hm_input(c, 2 * n), b);
+    }
     return HM_OK;
 }

@@ -6,6 +6,7 @@
 hm_status hm_cast_ref(const hm_call *c);
 
 hm_status hm_cast_ref(const hm_call *c) {
-    memcpy(c->out[0], c->in[0], (size_t)hm_count(c->node->in[0]) * sizeof(double));
+    for (int i = 0; i < c->node->n_in; i++)
+        memcpy(c->out[i], c->in[i], (size_t)hm_count(c->node->in[i]) * sizeof(double));
     return HM_OK;
 }

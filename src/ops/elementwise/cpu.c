@@ -60,8 +60,21 @@ static inline hm_status binary(const hm_call *c, kind op, const hm_tensor *small
     return HM_OK;
 }
 
+/* Elements first .. first + n - 1 of the sum of several tensors. */
+static void add_piece(const hm_call *c, int64_t first, int64_t n) {
+    float *const y = (float *)c->out[0] + first;
+    for (int k = 1; k < c->node->n_in; k++)
+        run_row(ADD, y, k == 1 ? (const float *)c->in[0] + first : y, (const float *)c->in[k] + first, false, n);
+}
+
 hm_status HM_CPU(hm_add)(const hm_call *c) {
-    return binary(c, ADD, c->node->in[1]);
+    const int64_t count = hm_count(c->node->out[0]);
+    if (c->node->n_in == 2)
+        return binary(c, ADD, c->node->in[1]);
+#pragma omp parallel for schedule(static) num_threads(threads_for(c, count))
+    for (int64_t at = 0; at < count; at += PIECE)
+        add_piece(c, at, smaller(PIECE, count - at));
+    return HM_OK;
 }
 
 hm_status HM_CPU(hm_mul)(const hm_call *c) {

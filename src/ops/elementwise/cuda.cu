@@ -14,7 +14,7 @@ extern "C" HM_CUDA_DECLARE(hm_scale_residual_back);
 
 #define THREADS 256
 #define LANES   HM_SUM_CUDA_LANES /* rows that a block of sums goes through at once */
-#define RUN     4                 /* rows that a thread adds up in fp32 */
+#define RUN     4                 /* rows that a thread adds up in fp32; terms that it fetches at once */
 
 /* Neighbours of a thread so that none of its vectors crosses the end of a row of `inner` numbers. */
 static int width_for(int width, int64_t inner) {
@@ -110,8 +110,59 @@ template <kind op> static hm_status binary_call(const hm_call *c, int small) {
                              : launch_binary<op, uint64_t>(c, &m, y, a, b, count);
 }
 
+/* ---- sums of several tensors of one shape, in order */
+
+struct terms {
+    int n;
+    hm_in x[HM_ADD_MOST];
+};
+
+/* y may be the first term. */
+template <int N> static __device__ inline void add_at(const hm_out &y, const terms &t, int64_t i) {
+    float sum[N] = {}, v[N];
+#pragma unroll
+    for (int at = 0; at < HM_ADD_MOST; at += RUN) {
+        hm_words<N> some[RUN];
+#pragma unroll
+        for (int k = 0; k < RUN; k++)
+            if (at + k < t.n)
+                some[k] = hm_fetch<N>(t.x[at + k], i);
+#pragma unroll
+        for (int k = 0; k < RUN; k++)
+            if (at + k < t.n) {
+                hm_unpack<N>(v, some[k], t.x[at + k].type);
+#pragma unroll
+                for (int j = 0; j < N; j++)
+                    sum[j] = at + k == 0 ? v[j] : sum[j] + v[j];
+            }
+    }
+    hm_write<N>(y, i, sum);
+}
+
+template <int N> static __global__ void add_all(hm_out y, const terms t, int64_t count) {
+    int64_t i = hm_first() * N;
+    if (i + N <= count)
+        add_at<N>(y, t, i);
+    else
+        for (; i < count; i++)
+            add_at<1>(y, t, i);
+}
+
+static hm_status add_several(const hm_call *c) {
+    const int64_t count = hm_count(c->node->out[0]);
+    const hm_out y = hm_output(c, 0);
+    terms t = {};
+    int width = hm_width(y.type, y.type);
+    for (t.n = 0; t.n < c->node->n_in; t.n++) {
+        t.x[t.n] = hm_input(c, t.n);
+        width = hm_width(t.x[t.n].type, t.x[t.n].type) < width ? 4 : width;
+    }
+    HM_BY_WIDTH(width, N, { HM_LAUNCH(c, add_all<N>, hm_blocks(count, THREADS * N), THREADS, 0, y, t, count); });
+    return HM_OK;
+}
+
 hm_status hm_add_cuda(const hm_call *c) {
-    return binary_call<ADD>(c, 1);
+    return c->node->n_in > 2 ? add_several(c) : binary_call<ADD>(c, 1);
 }
 
 hm_status hm_mul_cuda(const hm_call *c) {

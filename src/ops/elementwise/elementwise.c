@@ -53,11 +53,19 @@ static hm_status binary_infer(hm_graph *g, hm_node *n) {
     return hm_node_output(g, n, HM_F32, n->in[0]->shape);
 }
 
+/* Two terms, the second one broadcast, or several of one shape. */
+static hm_status add_infer(hm_graph *g, hm_node *n) {
+    HM_NODE_CHECK(n, n->n_in >= 2 && n->n_in <= HM_ADD_MOST, "cannot add %d terms", n->n_in);
+    HM_TRY(binary_infer(g, n));
+    for (int i = 1; n->n_in > 2 && i < n->n_in; i++)
+        HM_NODE_CHECK(n, hm_shape_equal(n->in[i]->shape, n->in[0]->shape), "all terms must have the same shape");
+    return HM_OK;
+}
+
 static hm_status add_grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor **din) {
-    if (hm_wants_grad(n, 0))
-        din[0] = dout[0];
-    if (hm_wants_grad(n, 1))
-        din[1] = hm_sum_to(g, dout[0], n->in[1]->shape);
+    for (int i = 0; i < n->n_in; i++)
+        if (hm_wants_grad(n, i))
+            din[i] = hm_sum_to(g, dout[0], n->in[i]->shape);
     return HM_OK;
 }
 
@@ -71,7 +79,7 @@ static hm_status mul_grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_te
 
 const hm_op hm_op_add = {
     .name = "add",
-    .infer = binary_infer,
+    .infer = add_infer,
     .grad = add_grad,
     .ref = hm_add_ref,
     .cpu = HM_CPU_KERNELS(hm_add),
@@ -91,6 +99,10 @@ const hm_op hm_op_mul = {
 
 hm_tensor *hm_add(hm_graph *g, hm_tensor *a, hm_tensor *b) {
     return hm_graph_apply(g, &hm_op_add, NULL, 0, (hm_tensor *[]){a, b}, 2);
+}
+
+hm_tensor *hm_add_all(hm_graph *g, hm_tensor *const *terms, int n) {
+    return hm_graph_apply(g, &hm_op_add, NULL, 0, terms, n);
 }
 
 hm_tensor *hm_mul(hm_graph *g, hm_tensor *a, hm_tensor *b) {

@@ -8,6 +8,8 @@
  * or absent. In place on a. Gradients are summed back to b's shape by hm_sum_to. */
 hm_tensor *hm_add(hm_graph *g, hm_tensor *a, hm_tensor *b);
 hm_tensor *hm_mul(hm_graph *g, hm_tensor *a, hm_tensor *b);
+/* The sum of 2 to HM_ADD_MOST (graph/op.h) tensors of one shape, from the first to the last; in place on the first. */
+hm_tensor *hm_add_all(hm_graph *g, hm_tensor *const *terms, int n);
 /* x summed over the broadcast dimensions down to `shape` (aligned at the last dimension). */
 hm_tensor *hm_sum_to(hm_graph *g, hm_tensor *x, hm_shape shape);
 /* x repeated to `shape` (the opposite). */

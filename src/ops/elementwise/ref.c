@@ -26,6 +26,9 @@ hm_status hm_add_ref(const hm_call *c) {
     double *const y = c->out[0];
     for (int64_t i = 0; i < hm_count(n->out[0]); i++)
         y[i] = a[i] + b[source(i, n->in[0]->shape, n->in[1]->shape)];
+    for (int k = 2; k < n->n_in; k++)
+        for (int64_t i = 0; i < hm_count(n->out[0]); i++)
+            y[i] += ((const double *)c->in[k])[i];
     return HM_OK;
 }
 

@@ -1,4 +1,5 @@
 /* test.c: cases of add, mul, sum_to, broadcast, scale_residual and detach. */
+#include "graph/op.h"
 #include "opcheck/opcheck.h"
 #include "ops/elementwise/elementwise.h"
 
@@ -118,6 +119,43 @@ static void sum_cases(oc *o) {
     }
 }
 
+static void add_all(oc *o, hm_shape shape, int n) {
+    hm_tensor *terms[HM_ADD_MOST + 1];
+    for (int i = 0; i < n; i++)
+        terms[i] = i == 2 ? terms[0] : oc_input(o, shape, -2, 2);
+    oc_output(o, hm_add_all(o->g, terms, n));
+    if (n <= HM_ADD_MOST)
+        oc_end(o);
+    else
+        oc_end_refused(o, "cannot add 17 terms");
+}
+
+static void add_all_cases(oc *o) {
+    if (oc_case(o, "add_3_of_40000"))
+        add_all(o, HM_SHAPE(40000), 3);
+    if (oc_case(o, "add_5_of_7_33"))
+        add_all(o, HM_SHAPE(7, 33), 5);
+    if (oc_case(o, "add_16_of_1031"))
+        add_all(o, HM_SHAPE(1031), HM_ADD_MOST);
+    if (oc_case(o, "add_4_of_nothing"))
+        add_all(o, HM_SHAPE(0, 3), 4);
+    if (oc_case(o, "add_too_many"))
+        add_all(o, HM_SHAPE(3), HM_ADD_MOST + 1);
+    if (oc_case(o, "add_refused_shape")) {
+        hm_tensor *const x = oc_input(o, HM_SHAPE(3, 4), 0, 1), *const y = oc_input(o, HM_SHAPE(4), 0, 1);
+        hm_add_all(o->g, (hm_tensor *[]){x, y, x}, 3);
+        oc_end_refused(o, "same shape");
+    }
+    if (oc_case(o, "many_users")) { /* gradients of 19 users, more than one sum takes */
+        hm_tensor *const x = oc_input(o, HM_SHAPE(5, 9), -1, 1);
+        hm_tensor *y = hm_mul(o->g, x, oc_constant(o, HM_SHAPE(5, 9), -1, 1));
+        for (int i = 0; i < 18; i++)
+            y = hm_add(o->g, y, hm_mul(o->g, x, oc_constant(o, HM_SHAPE(5, 9), -1, 1)));
+        oc_output(o, y);
+        oc_end(o);
+    }
+}
+
 static void scale_residual(oc *o, hm_shape shape, bool gain_learns, bool branch_learns) {
     const hm_shape channels = HM_SHAPE(shape.dim[shape.rank - 1]);
     hm_tensor *const x = oc_input(o, shape, -2, 2);
@@ -130,6 +168,7 @@ static void scale_residual(oc *o, hm_shape shape, bool gain_learns, bool branch_
 void opcheck_elementwise(oc *o) {
     binary_cases(o);
     sum_cases(o);
+    add_all_cases(o);
     if (oc_case(o, "scale_1_1"))
         scale_residual(o, HM_SHAPE(1, 1), true, true);
     if (oc_case(o, "scale_2_517_33"))
