@@ -51,6 +51,17 @@ static inline hm_cuda_gemm hm_cuda_gemm_of(bool ta, bool tb, int64_t m, int64_t 
 /* Empty products are handled (k == 0 clears c). bias may be NULL. */
 hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c);
 
+/* Sums [m] of op(a) over k, made together with a product: the bias' gradient where the product is the weight's. */
+typedef struct hm_cuda_sums {
+    void *out;
+    hm_dtype type;
+    float *room; /* hm_column_sums_floats(k, m) */
+} hm_cuda_sums;
+
+/* A single product with ta and lda == m, and these sums, in fp32 before they are stored. */
+hm_status hm_cuda_gemm_sums(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, void *c,
+                            const hm_cuda_sums *sums);
+
 #ifdef __cplusplus
 }
 #endif
