@@ -1,4 +1,5 @@
-/* lt_gemm.cu: products through cuBLASLt. What is best for a product is found out once, at its first run, and kept.
+/* lt_gemm.cu: products through cuBLASLt. How a product is made best is found out at its first run and kept: some of the
+ * library's proposals are timed, with the operands at hand.
  *
  * cuBLASLt thinks in columns: a row-major c = op(a) op(b) is its c' = op(b)' op(a)', so operands and sizes change
  * places and the bias runs along its rows, as its epilogue wants it: in the type of the result, so another one (an fp32
@@ -7,15 +8,18 @@
 #include "device/cuda/lt_gemm.h"
 
 #include <cublasLt.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "device/cuda/column_sums.h"
 #include "device/cuda/context.cuh"
 
-#define WORKSPACE ((size_t)32 << 20)
-#define BIAS_ROOM ((size_t)256 << 10) /* after it */
-#define TRIES     1
+#define WORKSPACE    ((size_t)32 << 20)
+#define BIAS_ROOM    ((size_t)256 << 10) /* after it */
+#define TRIES        8                   /* proposals that are timed */
+#define WORTH_TRYING 2e7                 /* floating-point operations */
+#define REPEATS      8
 
 /* What an epilogue reads or writes besides the product. */
 typedef enum beside { NOTHING, BIAS, SUMS } beside;
@@ -204,19 +208,73 @@ static hm_status add_ways(const hm_cuda_products *lt, prepared *p, bool apart, c
     return HM_OK;
 }
 
-/* The library's first proposal. */
+/* Seconds of a few products one after the other, as a captured graph runs them. */
+static hm_status time_graph(hm_cuda *d, hm_cuda_graph *graph, hm_cuda_event *const *ends, double *seconds) {
+    HM_TRY(hm_cuda_graph_launch(d, graph)); /* once to warm up */
+    HM_TRY(hm_cuda_event_record(d, ends[0]));
+    HM_TRY(hm_cuda_graph_launch(d, graph));
+    HM_TRY(hm_cuda_event_record(d, ends[1]));
+    HM_TRY(hm_cuda_event_wait(ends[1]));
+    return hm_cuda_event_seconds(ends[0], ends[1], seconds);
+}
+
+static hm_status time_way(hm_cuda *d, prepared *p, const way *w, const hm_cuda_gemm *g, const operands *o,
+                          hm_cuda_event *const *ends, double *seconds) {
+    hm_cuda_graph *graph = NULL;
+    hm_status st = HM_OK;
+    HM_TRY(multiply(d, p, w, g, o)); /* loads what it needs, which cannot be captured */
+    HM_TRY(hm_cuda_capture_begin(d));
+    for (int i = 0; st == HM_OK && i < REPEATS; i++)
+        st = multiply(d, p, w, g, o);
+    const hm_status ended = hm_cuda_capture_end(d, &graph);
+    st = st != HM_OK ? st : ended;
+    if (st == HM_OK)
+        st = time_graph(d, graph, ends, seconds);
+    hm_cuda_graph_free(graph);
+    return st;
+}
+
+/* Keeps the fastest, which must run at all. */
+static hm_status race(hm_cuda *d, prepared *p, const ways *all, const hm_cuda_gemm *g, const operands *o) {
+    hm_cuda_event *ends[2] = {NULL, NULL};
+    double best = INFINITY;
+    hm_status st = hm_cuda_event_new(&ends[0]);
+    if (st == HM_OK)
+        st = hm_cuda_event_new(&ends[1]);
+    for (int i = 0; st == HM_OK && i < all->n; i++) {
+        double seconds;
+        if (time_way(d, p, &all->list[i], g, o, ends, &seconds) != HM_OK) {
+            cudaGetLastError(); /* clears it */
+        } else if (seconds < best) {
+            best = seconds;
+            p->best = all->list[i];
+        }
+    }
+    hm_cuda_event_free(ends[0]);
+    hm_cuda_event_free(ends[1]);
+    return st;
+}
+
+/* Whether several proposals are worth their time: c must be free to be overwritten, and the stream to be waited for. */
+static bool may_race(hm_cuda *d, const hm_cuda_gemm *g) {
+    cudaStreamCaptureStatus capture;
+    return !g->settled && g->beta == 0 && 2.0 * (double)(g->m * g->n) * (double)(g->k * g->batch) >= WORTH_TRYING &&
+           cudaStreamIsCapturing(hm_cuda_stream(d), &capture) == cudaSuccess && capture == cudaStreamCaptureStatusNone;
+}
+
 static hm_status prepare(hm_cuda *d, prepared *p, const hm_cuda_gemm *g, const operands *o) {
-    const bool whole = p->key.with == NOTHING || p->key.align_with > 0;
+    const bool racing = may_race(d, g), whole = p->key.with == NOTHING || p->key.align_with > 0;
+    const int most = racing ? TRIES : 1;
     ways all = {};
     HM_TRY(describe(p));
     if (whole)
-        HM_TRY(add_ways(d->products, p, false, o, 1, &all));
-    if (all.n == 0 && (p->key.with != NOTHING || g->relu))
-        HM_TRY(add_ways(d->products, p, true, o, 1, &all));
+        HM_TRY(add_ways(d->products, p, false, o, most, &all));
+    if (all.n == 0 ? p->key.with != NOTHING || g->relu : racing && p->key.with == SUMS)
+        HM_TRY(add_ways(d->products, p, true, o, most, &all));
     if (all.n == 0)
         return refused(CUBLAS_STATUS_NOT_SUPPORTED, g);
     p->best = all.list[0];
-    return HM_OK;
+    return all.n > 1 ? race(d, p, &all, g, o) : HM_OK;
 }
 
 static hm_status find(hm_cuda *d, const known *key, const hm_cuda_gemm *g, const operands *o, prepared **out) {
@@ -253,6 +311,8 @@ static void make_key(known *key, const hm_cuda_gemm *g, const operands *o) {
     key->g.out = g->out;
     key->g.tf32 = g->tf32 && g->type == HM_F32;
     key->g.relu = g->relu;
+    key->g.settled = g->settled;
+    key->g.beta = g->beta;
     key->align_a = alignment(o->a, g->lda, g->stride_a, g->type);
     key->align_b = alignment(o->b, g->ldb, g->stride_b, g->type);
     key->align_c = alignment(o->c, g->ldc, g->stride_c, g->out);

@@ -22,6 +22,7 @@ typedef struct hm_cuda_gemm {
     float alpha, beta;
     bool tf32; /* operands of fp32 may be rounded to TF32 */
     bool relu;
+    bool settled; /* made the same way in every process: nothing is timed */
 } hm_cuda_gemm;
 
 /* Contiguous operands, one product, alpha 1, beta 0. */
@@ -45,6 +46,7 @@ static inline hm_cuda_gemm hm_cuda_gemm_of(bool ta, bool tb, int64_t m, int64_t 
     g.beta = 0;
     g.tf32 = false;
     g.relu = false;
+    g.settled = false;
     return g;
 }
 

@@ -33,7 +33,7 @@ template <hm_act ACT> static __global__ void apply(hm_out y, hm_in z, int64_t n,
 
 template <hm_act ACT> static hm_status run_apply(const hm_call *c, hm_out y, hm_in z, int64_t n) {
     const int64_t vectors = hm_aligned(y.p) && hm_aligned(z.p) ? n / 8 : 0;
-    HM_LAUNCH(c, (apply<ACT>), hm_blocks_strided(n - 7 * vectors, 256), 256, 0, y, z, n, vectors);
+    HM_LAUNCH(c, (apply<ACT>), hm_blocks(n - 7 * vectors, 256), 256, 0, y, z, n, vectors);
     return HM_OK;
 }
 
@@ -56,12 +56,13 @@ template <hm_act ACT> static __global__ void apply_back(hm_out dz, hm_in dy, hm_
     for (hm_each(i, n - 7 * vectors)) {
         float d[8], v[8];
         if (i < vectors) {
-            hm_load<8>(dy, i * 8, d);
-            hm_load<8>(kept, i * 8, v);
+            const hm_words<8> dw = hm_fetch<8>(dy, i * 8), vw = hm_fetch<8>(kept, i * 8); /* both under way */
+            hm_unpack<8>(d, dw, dy.type);
+            hm_unpack<8>(v, vw, kept.type);
 #pragma unroll
             for (int k = 0; k < 8; k++)
                 d[k] = hm_act_back(ACT, d[k], v[k]);
-            hm_save<8>(dz, i * 8, d);
+            hm_write<8>(dz, i * 8, d);
         } else {
             const int64_t at = i + 7 * vectors;
             dz.put(at, hm_act_back(ACT, dy[at], kept[at]));
@@ -72,7 +73,7 @@ template <hm_act ACT> static __global__ void apply_back(hm_out dz, hm_in dy, hm_
 template <hm_act ACT> static hm_status run_apply_back(const hm_call *c) {
     const bool aligned = hm_aligned(c->in[0]) && hm_aligned(c->in[1]) && hm_aligned(c->out[0]);
     const int64_t n = hm_count(c->node->in[0]), vectors = aligned ? n / 8 : 0;
-    HM_LAUNCH(c, (apply_back<ACT>), hm_blocks_strided(n - 7 * vectors, 256), 256, 0, hm_output(c, 0), hm_input(c, 0),
+    HM_LAUNCH(c, (apply_back<ACT>), hm_blocks(n - 7 * vectors, 256), 256, 0, hm_output(c, 0), hm_input(c, 0),
               hm_input(c, 1), n, vectors);
     return HM_OK;
 }
@@ -102,6 +103,7 @@ hm_status linear_dw_cuda(const hm_call *c) {
     hm_cuda_gemm g = hm_cuda_gemm_of(true, false, features, hm_dim(x, -1), rows, r.type, r.out);
     hm_operands p;
     g.tf32 = c->run->tf32;
+    g.settled = c->run->deterministic;
     HM_TRY(hm_product_begin(c, &r, 0, 1, 0, &p));
     HM_TRY(attr->want_b ? hm_cuda_gemm_sums(c->cuda, &g, p.a, p.b, p.c, &sums)
                         : hm_cuda_gemm_run(c->cuda, &g, p.a, p.b, NULL, p.c));
@@ -152,6 +154,7 @@ hm_status matmul_cuda(const hm_call *c) {
     hm_cuda_gemm g = hm_cuda_gemm_of(attr->trans_a, attr->trans_b, s.m, s.n, s.k, r.type, r.out);
     hm_operands p;
     g.tf32 = c->run->tf32;
+    g.settled = c->run->deterministic;
     HM_TRY(hm_product_begin(c, &r, 0, 1, 0, &p));
     HM_TRY(attr->sum ? run_sum(c, &s, g, &p) : run_batch(c, &s, g, &p));
     return hm_product_end(c, &r, 0, &p);

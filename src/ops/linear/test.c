@@ -135,6 +135,7 @@ void opcheck_linear(oc *o) {
     linear_case(o, "rows_in_many_parts", HM_SHAPE(9001, 2), HM_SHAPE(8, 2), true, HM_ACT_NONE, 1);
     linear_case(o, "rows_in_parts_136", HM_SHAPE(1500, 2), HM_SHAPE(136, 2), true, HM_ACT_NONE, 1);
     linear_case(o, "rows_in_parts_100", HM_SHAPE(1501, 2), HM_SHAPE(100, 2), true, HM_ACT_NONE, 1);
+    linear_case(o, "large_enough_to_time", HM_SHAPE(256, 200), HM_SHAPE(208, 200), true, HM_ACT_GELU, 0.1);
     linear_case(o, "relu_no_bias", HM_SHAPE(33, 20), HM_SHAPE(41, 20), false, HM_ACT_RELU, 1);
     mixed(o, "fp32_x", true, false, false, false, HM_ACT_NONE);
     mixed(o, "fp32_w", false, true, false, false, HM_ACT_GELU);
