@@ -12,7 +12,7 @@
 
 const hm_policy hm_policies[] = {
     /* products */
-    ROW(linear, "hha", "h", "product of half operands, summed in fp32"),
+    ROW(linear, "hhb", "h", "product of half operands, summed in fp32"),
     ROW(linear_dx, "hh", "h", "product of half operands, summed in fp32"),
     ROW(linear_dw, "hh", "gg", "product of half operands and column sums, in fp32"),
     ROW(matmul, "h", "h", "product of half operands, summed in fp32"),
