@@ -118,6 +118,7 @@ extern const hm_op *const hm_ops_cast;
  *   h  an operand of a product: rounded to half if it is stored in fp32
  *   x  read exactly: whoever makes it stores it in fp32 if it can
  *   a  read as it is stored
+ *   b  added to a product: rounded to half where the sum is stored in half; a parameter is fp32 in every mode
  *   m  handed on as it is: wanted as the outputs are
  * and for each output:
  *   h  half, unless a reader wants it exactly

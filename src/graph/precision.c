@@ -142,7 +142,7 @@ static void mark_wide(const pass *p, bool *wide) {
         const hm_node *const n = p->g->nodes[k];
         for (int i = 0; i < n->n_in && !n->op->updates; i++) {
             const char code = n->in[i] != NULL ? input_letter(p, n, i) : 'h';
-            if (code == 'x' || code == 'a' || (code == 'm' && wide[n->out[0]->id]))
+            if (code == 'x' || code == 'a' || code == 'b' || (code == 'm' && wide[n->out[0]->id]))
                 wide[n->in[i]->id] = true;
         }
     }
@@ -270,6 +270,11 @@ static hm_status cast_input(const casts *c, hm_node *n, int i) {
         HM_TRY(cast_for(c, n, &x, 1, x->producer != NULL ? x->producer->scope : ""));
     n->in[i] = c->of[x->id];
     return HM_OK;
+}
+
+static bool needs_cast(const pass *p, const hm_node *n, int i) {
+    const char code = n->in[i] != NULL && n->in[i]->dtype == HM_F32 ? input_letter(p, n, i) : 'a';
+    return code == 'h' || (code == 'b' && hm_dtype_is_half(n->out[n->n_out - 1]->dtype));
 }
 
 /* Each cast goes in front of the first node that reads it. */

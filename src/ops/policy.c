@@ -12,9 +12,9 @@
 
 const hm_policy hm_policies[] = {
     /* products */
-    ROW(linear, "hha", "h", "product of half operands, summed in fp32"),
+    ROW(linear, "hhb", "h", "product of half operands, summed in fp32"),
     ROW(linear_dx, "hh", "h", "product of half operands, summed in fp32"),
-    ROW(linear_dw, "hh", "g", "product of half operands, summed in fp32"),
+    ROW(linear_dw, "hh", "gg", "product of half operands and column sums, in fp32"),
     ROW(matmul, "h", "h", "product of half operands, summed in fp32"),
     ROW(conv2d, "h", "h", "product of half operands, summed in fp32"),
     ROW(conv2d_dx, "h", "h", "product of half operands, summed in fp32"),
@@ -30,7 +30,6 @@ const hm_policy hm_policies[] = {
     ROW(dwconv2d, "haa", "h", "few terms, summed in fp32"),
     ROW(dwconv2d_back_input, "a", "h", "few terms, summed in fp32"),
     ROW(dwconv2d_back_weight, "ah", "g", "long sums in fp32"),
-    ROW(linear_db, "a", "g", "long sums in fp32"),
     ROW(resize, "a", "h", "few terms, summed in fp32"),
     ROW(resize_back, "a", "h", "few terms, summed in fp32"),
     /* statistics */

@@ -1,6 +1,7 @@
 /* gemm.cpp: products of emulated builds, in plain loops with sums in double. */
 #include "device/cuda/lt_gemm.h"
 
+#include "device/cuda/column_sums.h"
 #include "device/cuda/context.cuh"
 
 hm_status hm_cuda_products_start(hm_cuda *d) {
@@ -39,4 +40,10 @@ hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, con
     hm_emulate_enqueue(hm_cuda_stream(d), [=]() { multiply(kept, a, b, bias, c); });
     hm_cuda_launched();
     return HM_OK;
+}
+
+hm_status hm_cuda_gemm_sums(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, void *c,
+                            const hm_cuda_sums *sums) {
+    HM_TRY(hm_cuda_gemm_run(d, g, a, b, NULL, c));
+    return hm_cuda_column_sums(d, sums->out, sums->type, a, g->type, g->k, g->m, sums->room);
 }

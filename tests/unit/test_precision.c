@@ -58,6 +58,8 @@ static void check_node(const hm_node *n, hm_dtype half) {
     const hm_tensor *const out = n->out[0];
     if (is(n, "linear_dw") && hm_dtype_is_half(n->in[0]->dtype))
         assert_int_equal(n->in[1]->dtype, half);
+    if (is(n, "linear") && n->in[2] != NULL) /* as what it is added to is stored */
+        assert_int_equal(n->in[2]->dtype, n->out[n->n_out - 1]->dtype);
     if (is(n, "attention"))
         assert_true(n->in[0]->dtype == half && out->dtype == half && n->out[1]->dtype == HM_F32);
     if (is(n, "scale_residual") || is(n, "box_reparam") || is(n, "class_loss") || is(n, "match_cost"))
@@ -80,7 +82,8 @@ static void check_mode(hm_precision p, hm_dtype half) {
                 assert_true(n->in[i]->producer->id < n->id); /* still in execution order */
         check_node(n, half);
         halves += is(n, "linear") && n->in[0]->dtype == half && n->in[1]->dtype == half;
-        casts += n->op == hm_ops_cast && n->in[0]->storage == HM_PARAM ? n->n_in : 0;
+        for (int i = 0; n->op == hm_ops_cast && i < n->n_in; i++)
+            casts += n->in[i]->storage == HM_PARAM && n->in[i]->shape.rank > 1;
     }
     assert_true(halves > 40);
     assert_int_equal(casts > 40, !hm_precision_true(p)); /* half copies of weights: not where they are half */

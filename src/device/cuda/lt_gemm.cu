@@ -1,33 +1,56 @@
-/* lt_gemm.cu: products through cuBLASLt. What the library proposes for a product is asked for once and kept.
+/* lt_gemm.cu: products through cuBLASLt. How a product is made best is found out at its first run and kept: some of the
+ * library's proposals are timed, with the operands at hand.
  *
  * cuBLASLt thinks in columns: a row-major c = op(a) op(b) is its c' = op(b)' op(a)', so operands and sizes change
  * places and the bias runs along its rows, as its epilogue wants it: in the type of the result, so another one (an fp32
- * bias of half products) is rounded into a corner of the workspace first. */
+ * bias of half products) is rounded into a corner of the workspace first. Sums of op(a) over k are those of its second
+ * operand (BGRADB), in the type of the result too. What no epilogue does is a kernel's work. */
 #include "device/cuda/lt_gemm.h"
 
 #include <cublasLt.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "device/cuda/column_sums.h"
 #include "device/cuda/context.cuh"
 
-#define WORKSPACE ((size_t)32 << 20)
-#define BIAS_ROOM ((size_t)256 << 10) /* after it */
+#define WORKSPACE    ((size_t)32 << 20)
+#define BIAS_ROOM    ((size_t)256 << 10) /* after it */
+#define TRIES        8                   /* proposals that are timed */
+#define WORTH_TRYING 2e7                 /* floating-point operations */
+#define REPEATS      8
+
+/* What an epilogue reads or writes besides the product. */
+typedef enum beside { NOTHING, BIAS, SUMS } beside;
 
 /* A product as cuBLASLt must know it beforehand. */
 typedef struct known {
     hm_cuda_gemm g;
-    int align_a, align_b, align_c, align_bias;
-    bool bias; /* there is one, in the type of the result */
+    beside with;
+    int align_a, align_b, align_c, align_with; /* align_with 0: no epilogue can use it as it is */
 } known;
+
+typedef struct way {
+    cublasLtMatmulAlgo_t algo;
+    bool apart; /* a kernel does what the epilogue would */
+} way;
 
 typedef struct prepared {
     known key;
     cublasLtMatmulDesc_t op;
     cublasLtMatrixLayout_t a, b, c;
-    cublasLtMatmulAlgo_t algo;
-    bool apart; /* the library has no product with this epilogue: a kernel does its work */
+    way best;
 } prepared;
+
+/* Of one run. */
+typedef struct operands {
+    const void *a, *b;
+    void *c;
+    const void *bias;
+    const hm_cuda_sums *sums;
+    const void *with; /* the epilogue's: the bias in the type of the result, where the sums go, or NULL */
+} operands;
 
 struct hm_cuda_products {
     cublasLtHandle_t handle;
@@ -90,33 +113,33 @@ static hm_status describe(prepared *p) {
     return layout(&p->c, g, g->out, g->m, g->n, g->ldc, g->stride_c);
 }
 
-/* bias: its address, or one aligned as it is. */
-static hm_status set_epilogue(prepared *p, bool on, const void *bias) {
+/* with: as in operands. */
+static hm_status set_epilogue(prepared *p, bool on, const void *with) {
     const hm_cuda_gemm *const g = &p->key.g;
-    const bool add = on && p->key.bias, relu = on && g->relu;
-    const cublasLtEpilogue_t epilogue = add && relu ? CUBLASLT_EPILOGUE_RELU_BIAS
-                                        : add       ? CUBLASLT_EPILOGUE_BIAS
-                                        : relu      ? CUBLASLT_EPILOGUE_RELU
-                                                    : CUBLASLT_EPILOGUE_DEFAULT;
+    const bool beside = on && p->key.with != NOTHING, relu = on && g->relu;
+    const cublasLtEpilogue_t epilogue = beside && p->key.with == SUMS ? CUBLASLT_EPILOGUE_BGRADB
+                                        : beside && relu              ? CUBLASLT_EPILOGUE_RELU_BIAS
+                                        : beside                      ? CUBLASLT_EPILOGUE_BIAS
+                                        : relu                        ? CUBLASLT_EPILOGUE_RELU
+                                                                      : CUBLASLT_EPILOGUE_DEFAULT;
     const cudaDataType_t type = type_of(g->out);
     LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
-    if (!add)
+    if (!beside)
         return HM_OK;
     LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type));
-    LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+    LT_TRY(cublasLtMatmulDescSetAttribute(p->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &with, sizeof with));
     return HM_OK;
 }
 
-static cublasStatus_t propose(const hm_cuda_products *lt, prepared *p) {
+/* At most `most` algorithms, the one that the library expects to be fastest first; their number, 0 if there is none. */
+static int propose(const hm_cuda_products *lt, prepared *p, int most, cublasLtMatmulHeuristicResult_t *list) {
     const uint64_t workspace = WORKSPACE;
     const uint32_t sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* of parts of k: never rounded to half */
     const uint32_t a = (uint32_t)p->key.align_b, b = (uint32_t)p->key.align_a, c = (uint32_t)p->key.align_c;
     cublasLtMatmulPreference_t wish;
-    cublasLtMatmulHeuristicResult_t best;
     int found = 0;
-    cublasStatus_t st = cublasLtMatmulPreferenceCreate(&wish);
-    if (st != CUBLAS_STATUS_SUCCESS)
-        return st;
+    if (cublasLtMatmulPreferenceCreate(&wish) != CUBLAS_STATUS_SUCCESS)
+        return 0;
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
     if (p->key.g.out != HM_F32)
         cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &sums, sizeof sums);
@@ -124,36 +147,10 @@ static cublasStatus_t propose(const hm_cuda_products *lt, prepared *p) {
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &b, sizeof b);
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &c, sizeof c);
     cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &c, sizeof c);
-    st = cublasLtMatmulAlgoGetHeuristic(lt->handle, p->op, p->b, p->a, p->c, p->c, wish, 1, &best, &found);
+    const cublasStatus_t st =
+        cublasLtMatmulAlgoGetHeuristic(lt->handle, p->op, p->b, p->a, p->c, p->c, wish, most, list, &found);
     cublasLtMatmulPreferenceDestroy(wish);
-    p->algo = best.algo;
-    return st == CUBLAS_STATUS_SUCCESS && found == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : st;
-}
-
-static hm_status prepare(const hm_cuda_products *lt, prepared *p, const void *bias) {
-    const hm_cuda_gemm *const g = &p->key.g;
-    HM_TRY(describe(p));
-    HM_TRY(set_epilogue(p, true, bias));
-    if (propose(lt, p) == CUBLAS_STATUS_SUCCESS)
-        return HM_OK;
-    p->apart = p->key.bias || g->relu;
-    HM_TRY(set_epilogue(p, false, NULL));
-    LT_TRY(propose(lt, p));
-    return HM_OK;
-}
-
-static hm_status find(hm_cuda_products *lt, const known *key, const void *bias, prepared **out) {
-    for (size_t i = 0; i < lt->n; i++)
-        if (memcmp(&lt->list[i]->key, key, sizeof *key) == 0) {
-            *out = lt->list[i];
-            return HM_OK;
-        }
-    HM_TRY(hm_grow(&lt->list, &lt->cap, lt->n + 1, sizeof *lt->list));
-    HM_TRY(hm_alloc(out, 1, sizeof **out));
-    memcpy(&(*out)->key, key, sizeof *key);
-    HM_TRY(prepare(lt, *out, bias)); /* on failure the run fails: what was made is lost with the process */
-    lt->list[lt->n++] = *out;
-    return HM_OK;
+    return st == CUBLAS_STATUS_SUCCESS ? found : 0;
 }
 
 /* Element i of c [batch, m, n]: where it is. */
@@ -176,8 +173,127 @@ static __global__ void round_bias(hm_out to, hm_in bias, int64_t n) {
         to.put(i, bias[i]);
 }
 
+/* What the epilogue has left to do. */
+static hm_status finish_apart(hm_cuda *d, const hm_cuda_gemm *g, const operands *o, bool product) {
+    const hm_cuda_caller call = {d};
+    if (o->sums != NULL)
+        return hm_cuda_column_sums(d, o->sums->out, o->sums->type, o->a, g->type, g->k, g->m, o->sums->room);
+    HM_LAUNCH(&call, finish, hm_blocks_strided(g->batch * g->m * g->n, 256), 256, 0, (hm_out{o->c, g->out}),
+              (hm_in{o->bias, g->bias_type}), *g, product);
+    return HM_OK;
+}
+
+static hm_status multiply(hm_cuda *d, prepared *p, const way *w, const hm_cuda_gemm *g, const operands *o) {
+    const hm_cuda_products *const lt = d->products;
+    HM_TRY(set_epilogue(p, !w->apart, o->with));
+    LT_TRY(cublasLtMatmul(lt->handle, p->op, &g->alpha, o->b, p->b, o->a, p->a, &g->beta, o->c, p->c, o->c, p->c,
+                          &w->algo, lt->workspace, WORKSPACE, hm_cuda_stream(d)));
+    hm_cuda_launched();
+    return w->apart ? finish_apart(d, g, o, true) : HM_OK;
+}
+
+/* ---- preparation */
+
+typedef struct ways {
+    way list[2 * TRIES];
+    int n;
+} ways;
+
+static hm_status add_ways(const hm_cuda_products *lt, prepared *p, bool apart, const operands *o, int most, ways *to) {
+    cublasLtMatmulHeuristicResult_t found[TRIES];
+    HM_TRY(set_epilogue(p, !apart, o->with));
+    const int n = propose(lt, p, most, found);
+    for (int i = 0; i < n; i++)
+        to->list[to->n++] = way{found[i].algo, apart};
+    return HM_OK;
+}
+
+/* Seconds of a few products one after the other, as a captured graph runs them. */
+static hm_status time_graph(hm_cuda *d, hm_cuda_graph *graph, hm_cuda_event *const *ends, double *seconds) {
+    HM_TRY(hm_cuda_graph_launch(d, graph)); /* once to warm up */
+    HM_TRY(hm_cuda_event_record(d, ends[0]));
+    HM_TRY(hm_cuda_graph_launch(d, graph));
+    HM_TRY(hm_cuda_event_record(d, ends[1]));
+    HM_TRY(hm_cuda_event_wait(ends[1]));
+    return hm_cuda_event_seconds(ends[0], ends[1], seconds);
+}
+
+static hm_status time_way(hm_cuda *d, prepared *p, const way *w, const hm_cuda_gemm *g, const operands *o,
+                          hm_cuda_event *const *ends, double *seconds) {
+    hm_cuda_graph *graph = NULL;
+    hm_status st = HM_OK;
+    HM_TRY(multiply(d, p, w, g, o)); /* loads what it needs, which cannot be captured */
+    HM_TRY(hm_cuda_capture_begin(d));
+    for (int i = 0; st == HM_OK && i < REPEATS; i++)
+        st = multiply(d, p, w, g, o);
+    const hm_status ended = hm_cuda_capture_end(d, &graph);
+    st = st != HM_OK ? st : ended;
+    if (st == HM_OK)
+        st = time_graph(d, graph, ends, seconds);
+    hm_cuda_graph_free(graph);
+    return st;
+}
+
+/* Keeps the fastest, which must run at all. */
+static hm_status race(hm_cuda *d, prepared *p, const ways *all, const hm_cuda_gemm *g, const operands *o) {
+    hm_cuda_event *ends[2] = {NULL, NULL};
+    double best = INFINITY;
+    hm_status st = hm_cuda_event_new(&ends[0]);
+    if (st == HM_OK)
+        st = hm_cuda_event_new(&ends[1]);
+    for (int i = 0; st == HM_OK && i < all->n; i++) {
+        double seconds;
+        if (time_way(d, p, &all->list[i], g, o, ends, &seconds) != HM_OK) {
+            cudaGetLastError(); /* clears it */
+        } else if (seconds < best) {
+            best = seconds;
+            p->best = all->list[i];
+        }
+    }
+    hm_cuda_event_free(ends[0]);
+    hm_cuda_event_free(ends[1]);
+    return st;
+}
+
+/* Whether several proposals are worth their time: c must be free to be overwritten, and the stream to be waited for. */
+static bool may_race(hm_cuda *d, const hm_cuda_gemm *g) {
+    cudaStreamCaptureStatus capture;
+    return !g->settled && g->beta == 0 && 2.0 * (double)(g->m * g->n) * (double)(g->k * g->batch) >= WORTH_TRYING &&
+           cudaStreamIsCapturing(hm_cuda_stream(d), &capture) == cudaSuccess && capture == cudaStreamCaptureStatusNone;
+}
+
+static hm_status prepare(hm_cuda *d, prepared *p, const hm_cuda_gemm *g, const operands *o) {
+    const bool racing = may_race(d, g), whole = p->key.with == NOTHING || p->key.align_with > 0;
+    const int most = racing ? TRIES : 1;
+    ways all = {};
+    HM_TRY(describe(p));
+    if (whole)
+        HM_TRY(add_ways(d->products, p, false, o, most, &all));
+    if (all.n == 0 ? p->key.with != NOTHING || g->relu : racing && p->key.with == SUMS)
+        HM_TRY(add_ways(d->products, p, true, o, most, &all));
+    if (all.n == 0)
+        return refused(CUBLAS_STATUS_NOT_SUPPORTED, g);
+    p->best = all.list[0];
+    return all.n > 1 ? race(d, p, &all, g, o) : HM_OK;
+}
+
+static hm_status find(hm_cuda *d, const known *key, const hm_cuda_gemm *g, const operands *o, prepared **out) {
+    hm_cuda_products *const lt = d->products;
+    for (size_t i = 0; i < lt->n; i++)
+        if (memcmp(&lt->list[i]->key, key, sizeof *key) == 0) {
+            *out = lt->list[i];
+            return HM_OK;
+        }
+    HM_TRY(hm_grow(&lt->list, &lt->cap, lt->n + 1, sizeof *lt->list));
+    HM_TRY(hm_alloc(out, 1, sizeof **out));
+    memcpy(&(*out)->key, key, sizeof *key);
+    HM_TRY(prepare(d, *out, g, o)); /* on failure the run fails: what was made is lost with the process */
+    lt->list[lt->n++] = *out;
+    return HM_OK;
+}
+
 /* Keys are compared as bytes, so field by field: the caller's padding may be anything. */
-static void make_key(known *key, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, const void *c) {
+static void make_key(known *key, const hm_cuda_gemm *g, const operands *o) {
     memset(key, 0, sizeof *key);
     key->g.ta = g->ta;
     key->g.tb = g->tb;
@@ -195,11 +311,13 @@ static void make_key(known *key, const hm_cuda_gemm *g, const void *a, const voi
     key->g.out = g->out;
     key->g.tf32 = g->tf32 && g->type == HM_F32;
     key->g.relu = g->relu;
-    key->align_a = alignment(a, g->lda, g->stride_a, g->type);
-    key->align_b = alignment(b, g->ldb, g->stride_b, g->type);
-    key->align_c = alignment(c, g->ldc, g->stride_c, g->out);
-    key->align_bias = bias != NULL ? alignment(bias, 0, 0, g->out) : 0;
-    key->bias = bias != NULL;
+    key->g.settled = g->settled;
+    key->g.beta = g->beta;
+    key->align_a = alignment(o->a, g->lda, g->stride_a, g->type);
+    key->align_b = alignment(o->b, g->ldb, g->stride_b, g->type);
+    key->align_c = alignment(o->c, g->ldc, g->stride_c, g->out);
+    key->align_with = o->with != NULL ? alignment(o->with, 0, 0, g->out) : 0;
+    key->with = o->bias != NULL ? BIAS : o->sums != NULL ? SUMS : NOTHING;
 }
 
 /* The bias in the type of the result, if there is one; NULL too where it has no room. */
@@ -215,34 +333,31 @@ static hm_status typed_bias(hm_cuda *d, const hm_cuda_gemm *g, const void *bias,
     return HM_OK;
 }
 
-static hm_status enqueue(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c,
-                         bool *finished) {
-    hm_cuda_products *const lt = d->products;
+static hm_status run(hm_cuda *d, const hm_cuda_gemm *g, operands *o) {
     known key;
     prepared *p;
-    const void *typed;
-    HM_TRY(typed_bias(d, g, bias, &typed));
-    make_key(&key, g, a, b, typed, c);
-    key.g.relu = g->relu && (typed != NULL || bias == NULL);
-    HM_TRY(find(lt, &key, typed, &p));
-    HM_TRY(set_epilogue(p, !p->apart, typed));
-    LT_TRY(cublasLtMatmul(lt->handle, p->op, &g->alpha, b, p->b, a, p->a, &g->beta, c, p->c, c, p->c, &p->algo,
-                          lt->workspace, WORKSPACE, hm_cuda_stream(d)));
-    hm_cuda_launched();
-    *finished = !p->apart && (typed != NULL || bias == NULL);
-    return HM_OK;
+    HM_TRY(typed_bias(d, g, o->bias, &o->with));
+    if (o->sums != NULL)
+        o->with = o->sums->type == g->out ? o->sums->out : NULL;
+    make_key(&key, g, o);
+    HM_TRY(find(d, &key, g, o, &p));
+    return multiply(d, p, &p->best, g, o);
 }
 
 hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c) {
-    const hm_cuda_caller call = {d};
-    const bool product = g->k > 0;
-    bool finished = !product && g->beta != 0 && bias == NULL && !g->relu;
+    operands o = {a, b, c, bias, NULL, NULL};
     if (g->m == 0 || g->n == 0 || g->batch == 0)
         return HM_OK;
-    if (product)
-        HM_TRY(enqueue(d, g, a, b, bias, c, &finished));
-    if (!finished)
-        HM_LAUNCH(&call, finish, hm_blocks_strided(g->batch * g->m * g->n, 256), 256, 0, (hm_out{c, g->out}),
-                  (hm_in{bias, g->bias_type}), *g, product || g->beta != 0);
-    return HM_OK;
+    if (g->k > 0)
+        return run(d, g, &o);
+    return g->beta != 0 && bias == NULL && !g->relu ? HM_OK : finish_apart(d, g, &o, g->beta != 0);
+}
+
+hm_status hm_cuda_gemm_sums(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, void *c,
+                            const hm_cuda_sums *sums) {
+    operands o = {a, b, c, NULL, sums, NULL};
+    if (g->m > 0 && g->n > 0 && g->k > 0)
+        return run(d, g, &o);
+    HM_TRY(hm_cuda_gemm_run(d, g, a, b, NULL, c));
+    return finish_apart(d, g, &o, false);
 }

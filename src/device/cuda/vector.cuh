@@ -66,10 +66,14 @@ template <int N> __device__ inline void hm_unpack(float *x, const hm_words<N> &r
 #pragma unroll
         for (int k = 0; k < N; k++)
             x[k] = __uint_as_float(r.w[k]);
+    } else if (type == HM_BF16) { /* one branch for all: none for each number */
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            x[k] = hm_half_bits(HM_BF16, k % 2 ? r.w[k / 2] >> 16 : r.w[k / 2] & 0xFFFFu);
     } else {
 #pragma unroll
         for (int k = 0; k < N; k++)
-            x[k] = hm_half_bits(type, k % 2 ? r.w[k / 2] >> 16 : r.w[k / 2] & 0xFFFFu);
+            x[k] = hm_half_bits(HM_F16, k % 2 ? r.w[k / 2] >> 16 : r.w[k / 2] & 0xFFFFu);
     }
 }
 

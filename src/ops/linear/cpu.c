@@ -12,7 +12,6 @@
 
 HM_CPU_DECLARE(linear);
 HM_CPU_DECLARE(linear_act_back);
-HM_CPU_DECLARE(linear_db);
 HM_CPU_DECLARE(linear_dw);
 HM_CPU_DECLARE(linear_dx);
 HM_CPU_DECLARE(matmul);
@@ -242,13 +241,6 @@ hm_status HM_CPU(linear_act_back)(const hm_call *c) {
     return HM_OK;
 }
 
-hm_status HM_CPU(linear_db)(const hm_call *c) {
-    const hm_tensor *const dz = c->node->in[0];
-    hm_colsum(dz->dtype, c->in[0], hm_rows(dz, 1), hm_dim(dz, -1), c->work, c->node->out[0]->dtype, c->out[0],
-              c->run->threads);
-    return HM_OK;
-}
-
 /* out [m, n] = op(a) b of the node's two inputs, b as it is stored. */
 static hm_status product_of(const hm_call *c, bool ta, int64_t m, int64_t n, int64_t k) {
     switch (hm_linear_way_of(c->node)) {
@@ -262,8 +254,16 @@ static hm_status product_of(const hm_call *c, bool ta, int64_t m, int64_t n, int
 }
 
 hm_status HM_CPU(linear_dw)(const hm_call *c) {
+    const hm_linear_dw_attr *const attr = c->node->attr;
     const hm_tensor *const dz = c->node->in[0], *const x = c->node->in[1];
-    return product_of(c, true, hm_dim(dz, -1), hm_dim(x, -1), hm_rows(dz, 1));
+    const int64_t rows = hm_rows(dz, 1), features = hm_dim(dz, -1);
+    if (attr->want_w)
+        HM_TRY(product_of(c, true, features, hm_dim(x, -1), rows));
+    if (attr->want_b) {
+        const int b = attr->want_w ? 1 : 0;
+        hm_colsum(dz->dtype, c->in[0], rows, features, c->work, c->node->out[b]->dtype, c->out[b], c->run->threads);
+    }
+    return HM_OK;
 }
 
 hm_status HM_CPU(linear_dx)(const hm_call *c) {

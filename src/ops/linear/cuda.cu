@@ -1,13 +1,14 @@
 /* cuda.cu: linear and matmul on the GPU. Products are cuBLASLt's, with bias and ReLU in its epilogue. GELU (the exact
- * one) and SiLU are a pass of their own over the pre-activation as it is stored, which is kept or overwritten. Column
- * sums (db) are taken by blocks of rows, then over the blocks' sums, always in the same order. */
+ * one) and SiLU are a pass of their own over the pre-activation as it is stored, which is kept or overwritten. The
+ * bias' gradient is made with the weight's, in one product where the library can. */
+#include "device/cuda/column_sums.h"
+#include "device/cuda/vector.cuh"
 #include "ops/act.cuh"
 #include "ops/linear/linear_attr.h"
 #include "ops/product.cuh"
 
 extern "C" HM_CUDA_DECLARE(linear);
 extern "C" HM_CUDA_DECLARE(linear_act_back);
-extern "C" HM_CUDA_DECLARE(linear_db);
 extern "C" HM_CUDA_DECLARE(linear_dw);
 extern "C" HM_CUDA_DECLARE(linear_dx);
 extern "C" HM_CUDA_DECLARE(matmul);
@@ -32,7 +33,7 @@ template <hm_act ACT> static __global__ void apply(hm_out y, hm_in z, int64_t n,
 
 template <hm_act ACT> static hm_status run_apply(const hm_call *c, hm_out y, hm_in z, int64_t n) {
     const int64_t vectors = hm_aligned(y.p) && hm_aligned(z.p) ? n / 8 : 0;
-    HM_LAUNCH(c, (apply<ACT>), hm_blocks_strided(n - 7 * vectors, 256), 256, 0, y, z, n, vectors);
+    HM_LAUNCH(c, (apply<ACT>), hm_blocks(n - 7 * vectors, 256), 256, 0, y, z, n, vectors);
     return HM_OK;
 }
 
@@ -55,12 +56,13 @@ template <hm_act ACT> static __global__ void apply_back(hm_out dz, hm_in dy, hm_
     for (hm_each(i, n - 7 * vectors)) {
         float d[8], v[8];
         if (i < vectors) {
-            hm_load<8>(dy, i * 8, d);
-            hm_load<8>(kept, i * 8, v);
+            const hm_words<8> dw = hm_fetch<8>(dy, i * 8), vw = hm_fetch<8>(kept, i * 8); /* both under way */
+            hm_unpack<8>(d, dw, dy.type);
+            hm_unpack<8>(v, vw, kept.type);
 #pragma unroll
             for (int k = 0; k < 8; k++)
                 d[k] = hm_act_back(ACT, d[k], v[k]);
-            hm_save<8>(dz, i * 8, d);
+            hm_write<8>(dz, i * 8, d);
         } else {
             const int64_t at = i + 7 * vectors;
             dz.put(at, hm_act_back(ACT, dy[at], kept[at]));
@@ -71,7 +73,7 @@ template <hm_act ACT> static __global__ void apply_back(hm_out dz, hm_in dy, hm_
 template <hm_act ACT> static hm_status run_apply_back(const hm_call *c) {
     const bool aligned = hm_aligned(c->in[0]) && hm_aligned(c->in[1]) && hm_aligned(c->out[0]);
     const int64_t n = hm_count(c->node->in[0]), vectors = aligned ? n / 8 : 0;
-    HM_LAUNCH(c, (apply_back<ACT>), hm_blocks_strided(n - 7 * vectors, 256), 256, 0, hm_output(c, 0), hm_input(c, 0),
+    HM_LAUNCH(c, (apply_back<ACT>), hm_blocks(n - 7 * vectors, 256), 256, 0, hm_output(c, 0), hm_input(c, 0),
               hm_input(c, 1), n, vectors);
     return HM_OK;
 }
@@ -87,85 +89,25 @@ hm_status linear_act_back_cuda(const hm_call *c) {
     }
 }
 
-/* ---- column sums */
-
-#define SUM_THREADS 256
-
-/* parts [gridDim.y, n]: sums over the rows of one part. A thread reads V neighbours of every blockDim.y-th row. */
-template <typename T, int V> static __global__ void sum_parts(float *parts, const T *x, int64_t rows, int64_t n) {
-    __shared__ float room[SUM_THREADS * V];
-    const int width = (int)blockDim.x * V, tid = (int)(threadIdx.y * blockDim.x + threadIdx.x);
-    const int64_t first = (int64_t)blockIdx.x * width, col = first + (int64_t)threadIdx.x * V, part = blockIdx.y;
-    const int64_t end = (part + 1) * rows / gridDim.y;
-    float sum[V] = {0};
-    if (col < n) {
-#pragma unroll 4
-        for (int64_t r = part * rows / gridDim.y + threadIdx.y; r < end; r += blockDim.y) {
-            float v[V];
-            hm_load<V>(x + r * n + col, v);
-#pragma unroll
-            for (int k = 0; k < V; k++)
-                sum[k] += v[k];
-        }
-    }
-#pragma unroll
-    for (int k = 0; k < V; k++)
-        room[(int)threadIdx.y * width + (int)threadIdx.x * V + k] = sum[k];
-    __syncthreads();
-    for (int j = tid; j < width && first + j < n; j += SUM_THREADS) {
-        float all = 0;
-        for (int y = 0; y < (int)blockDim.y; y++)
-            all += room[y * width + j];
-        parts[part * n + first + j] = all;
-    }
-}
-
-/* 32 columns, and as many lines of parts as the block has warps. */
-static __global__ void sum_join(hm_out out, const float *parts, int count, int64_t n) {
-    __shared__ float room[32][33];
-    const int64_t col = (int64_t)blockIdx.x * 32 + threadIdx.x;
-    float sum = 0;
-    for (int p = (int)threadIdx.y; col < n && p < count; p += (int)blockDim.y)
-        sum += parts[p * n + col];
-    room[threadIdx.x][threadIdx.y] = sum;
-    __syncthreads();
-    const int64_t mine = (int64_t)blockIdx.x * 32 + threadIdx.y;
-    sum = hm_warp_sum(room[threadIdx.y][threadIdx.x]);
-    if (threadIdx.x == 0 && mine < n)
-        out.put(mine, sum);
-}
-
-template <typename T, int V> static hm_status run_sum_parts(const hm_call *c, float *parts, int count) {
-    const int64_t rows = hm_rows(c->node->in[0], 1), n = hm_dim(c->node->in[0], -1);
-    const unsigned across = n <= 8 * V ? 8 : 32;
-    HM_LAUNCH(c, (sum_parts<T, V>), dim3(hm_blocks(n, across * V), (unsigned)count), dim3(across, SUM_THREADS / across),
-              0, parts, (const T *)c->in[0], rows, n);
-    return HM_OK;
-}
-
-hm_status linear_db_cuda(const hm_call *c) {
-    const hm_tensor *const dz = c->node->in[0];
-    const int64_t n = hm_dim(dz, -1);
-    const int count = hm_linear_db_parts(hm_rows(dz, 1));
-    float *const parts = (float *)c->work;
-    HM_BY_TYPE(dz->dtype, T, {
-        constexpr int V = 16 / sizeof(T);
-        if (n % V == 0 && hm_aligned(c->in[0]))
-            HM_TRY((run_sum_parts<T, V>(c, parts, count)));
-        else
-            HM_TRY((run_sum_parts<T, 1>(c, parts, count)));
-    });
-    HM_LAUNCH(c, sum_join, hm_blocks(n, 32), dim3(32, 32), 0, hm_output(c, 0), parts, count, n);
-    return HM_OK;
-}
-
 /* ---- gradients of the operands */
 
 hm_status linear_dw_cuda(const hm_call *c) {
+    const hm_linear_dw_attr *const attr = (const hm_linear_dw_attr *)c->node->attr;
     const hm_tensor *const dz = c->node->in[0], *const x = c->node->in[1];
-    const hm_cuda_gemm g =
-        hm_cuda_gemm_of(true, false, hm_dim(dz, -1), hm_dim(x, -1), hm_rows(dz, 1), dz->dtype, dz->dtype);
-    return hm_product(c, g, 0, 1, hm_in{NULL, HM_F32}, 0);
+    const int64_t rows = hm_rows(dz, 1), features = hm_dim(dz, -1);
+    const hm_out db = attr->want_b ? hm_output(c, attr->want_w ? 1 : 0) : hm_out{NULL, HM_F32};
+    if (!attr->want_w)
+        return hm_cuda_column_sums(c->cuda, db.p, db.type, c->in[0], dz->dtype, rows, features, (float *)c->work);
+    const hm_product_room r = hm_product_room_of(dz, x, c->node->out[0], false);
+    const hm_cuda_sums sums = {db.p, db.type, (float *)c->work + r.floats};
+    hm_cuda_gemm g = hm_cuda_gemm_of(true, false, features, hm_dim(x, -1), rows, r.type, r.out);
+    hm_operands p;
+    g.tf32 = c->run->tf32;
+    g.settled = c->run->deterministic;
+    HM_TRY(hm_product_begin(c, &r, 0, 1, 0, &p));
+    HM_TRY(attr->want_b ? hm_cuda_gemm_sums(c->cuda, &g, p.a, p.b, p.c, &sums)
+                        : hm_cuda_gemm_run(c->cuda, &g, p.a, p.b, NULL, p.c));
+    return hm_product_end(c, &r, 0, &p);
 }
 
 hm_status linear_dx_cuda(const hm_call *c) {
@@ -212,6 +154,7 @@ hm_status matmul_cuda(const hm_call *c) {
     hm_cuda_gemm g = hm_cuda_gemm_of(attr->trans_a, attr->trans_b, s.m, s.n, s.k, r.type, r.out);
     hm_operands p;
     g.tf32 = c->run->tf32;
+    g.settled = c->run->deterministic;
     HM_TRY(hm_product_begin(c, &r, 0, 1, 0, &p));
     HM_TRY(attr->sum ? run_sum(c, &s, g, &p) : run_batch(c, &s, g, &p));
     return hm_product_end(c, &r, 0, &p);

@@ -11,10 +11,16 @@ typedef struct hm_linear_attr {
     hm_act act;
 } hm_linear_attr;
 
-/* linear_dx: in dz, w; out dx of this shape. linear_dw: in dz, x; out dw of this shape. */
-typedef struct hm_linear_shape {
+/* linear_dx: in dz, w; out dx of this shape. */
+typedef struct hm_linear_dx_attr {
     hm_shape shape;
-} hm_linear_shape;
+} hm_linear_dx_attr;
+
+/* linear_dw: in dz, x (NULL unless want_w); out those wanted of dw of this shape and db = column sums of dz. */
+typedef struct hm_linear_dw_attr {
+    hm_shape shape;
+    bool want_w, want_b;
+} hm_linear_dw_attr;
 
 typedef struct hm_matmul_attr {
     bool trans_a, trans_b;
@@ -33,11 +39,6 @@ hm_matmul_sizes hm_matmul_sizes_of(const hm_node *n);
 }
 #endif
 
-/* On the GPU column sums over rows are taken in this many parts: a number that depends on the shape alone. */
-static inline int hm_linear_db_parts(int64_t rows) {
-    return rows > 256 * 32 ? 256 : rows > 32 ? (int)(rows / 32) : 1;
-}
-
 /* linear and its gradients: two operands, then perhaps a bias. Who multiplies them: */
 typedef enum hm_linear_way {
     HM_LINEAR_F32,    /* all fp32: blocks by dnnl_sgemm */
@@ -52,7 +53,7 @@ static inline hm_linear_way hm_linear_way_of(const hm_node *n) {
         f32 = f32 && n->in[i]->dtype == HM_F32;
         bf16 = bf16 && n->in[i]->dtype == HM_BF16 && hm_count(n->in[i]) > 0;
     }
-    for (int o = 0; o < n->n_out; o++) {
+    for (int o = 0; o < (n->n_in > 2 ? n->n_out : 1); o++) { /* a gradient's second output is no product */
         f32 = f32 && n->out[o]->dtype == HM_F32;
         bf16 = bf16 && n->out[o]->dtype != HM_F16;
     }

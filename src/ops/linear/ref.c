@@ -5,7 +5,6 @@
 
 hm_status hm_linear_ref(const hm_call *c);
 hm_status hm_linear_act_back_ref(const hm_call *c);
-hm_status hm_linear_db_ref(const hm_call *c);
 hm_status hm_linear_dw_ref(const hm_call *c);
 hm_status hm_linear_dx_ref(const hm_call *c);
 hm_status hm_matmul_ref(const hm_call *c);
@@ -63,21 +62,23 @@ hm_status hm_linear_act_back_ref(const hm_call *c) {
     return HM_OK;
 }
 
-hm_status hm_linear_db_ref(const hm_call *c) {
-    const int64_t m = hm_rows(c->node->in[0], 1), n = hm_dim(c->node->in[0], -1);
-    const double *const dz = c->in[0];
-    double *const db = c->out[0];
+static void sum_columns(const double *dz, double *db, int64_t m, int64_t n) {
     for (int64_t j = 0; j < n; j++) {
         db[j] = 0;
         for (int64_t i = 0; i < m; i++)
             db[j] += dz[i * n + j];
     }
-    return HM_OK;
 }
 
 hm_status hm_linear_dw_ref(const hm_call *c) {
-    const int64_t m = hm_rows(c->node->in[0], 1), n = hm_dim(c->node->in[0], -1), k = hm_dim(c->node->in[1], -1);
+    const hm_linear_dw_attr *const attr = c->node->attr;
+    const int64_t m = hm_rows(c->node->in[0], 1), n = hm_dim(c->node->in[0], -1);
     const double *const dz = c->in[0], *const x = c->in[1];
+    if (attr->want_b)
+        sum_columns(dz, c->out[attr->want_w ? 1 : 0], m, n);
+    if (!attr->want_w)
+        return HM_OK;
+    const int64_t k = hm_dim(c->node->in[1], -1);
     double *const dw = c->out[0];
     for (int64_t j = 0; j < n; j++)
         for (int64_t l = 0; l < k; l++) {

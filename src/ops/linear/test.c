@@ -34,6 +34,16 @@ static void constant_input(oc *o) {
     oc_end(o);
 }
 
+/* Only the bias needs one: no product may be asked for. */
+static void frozen_weight(oc *o, const char *name, bool x_wants) {
+    if (!oc_case(o, name))
+        return;
+    hm_tensor *const x = x_wants ? oc_input(o, HM_SHAPE(70, 12), -1, 1) : oc_constant(o, HM_SHAPE(70, 12), -1, 1);
+    hm_tensor *const w = oc_constant(o, HM_SHAPE(40, 12), -1, 1), *const b = oc_input(o, HM_SHAPE(40), -1, 1);
+    oc_output(o, hm_linear(o->g, x, w, b, HM_ACT_SILU));
+    oc_end(o);
+}
+
 static void no_gradient(oc *o) {
     if (!oc_case(o, "no_gradient"))
         return;
@@ -123,6 +133,9 @@ void opcheck_linear(oc *o) {
     linear_case(o, "columns_in_tiles", HM_SHAPE(97, 4), HM_SHAPE(520, 4), true, HM_ACT_NONE, 1);
     linear_case(o, "columns_odd", HM_SHAPE(97, 4), HM_SHAPE(523, 4), true, HM_ACT_SILU, 1);
     linear_case(o, "rows_in_many_parts", HM_SHAPE(9001, 2), HM_SHAPE(8, 2), true, HM_ACT_NONE, 1);
+    linear_case(o, "rows_in_parts_136", HM_SHAPE(1500, 2), HM_SHAPE(136, 2), true, HM_ACT_NONE, 1);
+    linear_case(o, "rows_in_parts_100", HM_SHAPE(1501, 2), HM_SHAPE(100, 2), true, HM_ACT_NONE, 1);
+    linear_case(o, "large_enough_to_time", HM_SHAPE(256, 200), HM_SHAPE(208, 200), true, HM_ACT_GELU, 0.1);
     linear_case(o, "relu_no_bias", HM_SHAPE(33, 20), HM_SHAPE(41, 20), false, HM_ACT_RELU, 1);
     mixed(o, "fp32_x", true, false, false, false, HM_ACT_NONE);
     mixed(o, "fp32_w", false, true, false, false, HM_ACT_GELU);
@@ -130,6 +143,8 @@ void opcheck_linear(oc *o) {
     mixed(o, "fp32_y", false, false, true, true, HM_ACT_GELU);
     mixed(o, "fp32_all_but_w", true, false, true, true, HM_ACT_SILU);
     constant_input(o);
+    frozen_weight(o, "frozen_weight", true);
+    frozen_weight(o, "frozen_weight_constant_input", false);
     no_gradient(o);
     refused(o, "width_differs", HM_SHAPE(3, 5), HM_SHAPE(4, 6), HM_SHAPE(4), HM_ACT_NONE, "do not fit the weight");
     refused(o, "bias_differs", HM_SHAPE(3, 5), HM_SHAPE(4, 5), HM_SHAPE(5), HM_ACT_NONE, "bias");
