@@ -238,10 +238,6 @@ typedef struct casts {
     int n_params; /* that need one */
 } casts;
 
-static bool needs_cast(const pass *p, const hm_node *n, int i) {
-    return n->in[i] != NULL && n->in[i]->dtype == HM_F32 && input_letter(p, n, i) == 'h';
-}
-
 static bool is_param(const hm_tensor *t) {
     return t->storage == HM_PARAM && t->producer == NULL;
 }
