@@ -16,6 +16,7 @@ static copy *copies;
 hm_exec_options parity_exec_options(void) {
     hm_exec_options o = hm_exec_defaults();
     o.device = parity_device;
+    o.deterministic = true; /* the rounding, and with it what falls to either side of a tie, is then always the same */
     return o;
 }
 

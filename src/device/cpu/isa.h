@@ -15,7 +15,6 @@ hm_status hm_isa_parse(const char *name, hm_isa *out); /* an unknown or unavaila
 bool hm_cpu_has_bf16(void); /* dot products of bf16 (AVX512-BF16), and HM_ISA allows AVX-512 */
 const char *hm_isa_name(hm_isa isa);
 
-
 #ifdef __cplusplus
 }
 #endif

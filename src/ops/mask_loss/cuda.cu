@@ -7,7 +7,7 @@
 #include <float.h>
 
 #include "ops/mask_loss/mask_loss_cuda.h"
-#include "ops/mask_loss/product.cuh"
+#include "ops/mask_loss/tile_product.cuh"
 #include "ops/points.h"
 
 extern "C" HM_CUDA_DECLARE(mask_loss);

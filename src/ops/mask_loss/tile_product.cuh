@@ -1,8 +1,9 @@
-/* product.cuh: products of matrices whose sizes only the device knows, one tile for a block: 64 x 128 results, sums in
- * fp32. Half operands of one type go through tensor cores (sm_80 and later; elsewhere their arithmetic in plain code),
- * anything else through fp32. Operands are read a step ahead, into registers, and staged twice in shared memory. */
-#ifndef HM_OPS_MASK_LOSS_PRODUCT_CUH
-#define HM_OPS_MASK_LOSS_PRODUCT_CUH
+/* tile_product.cuh: products of matrices whose sizes only the device knows, one tile for a block: 64 x 128 results,
+ * sums in fp32. Half operands of one type go through tensor cores (sm_80 and later; elsewhere their arithmetic in plain
+ * code), anything else through fp32. Operands are read a step ahead, into registers, and staged twice in shared memory.
+ */
+#ifndef HM_OPS_MASK_LOSS_TILE_PRODUCT_CUH
+#define HM_OPS_MASK_LOSS_TILE_PRODUCT_CUH
 
 #include <string.h>
 
