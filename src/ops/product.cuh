@@ -63,7 +63,6 @@ static inline hm_status hm_product(const hm_call *c, hm_cuda_gemm g, int a, int 
     g.out = r.out;
     g.bias_type = bias.type;
     g.tf32 = c->run->tf32;
-    g.settled = c->run->deterministic;
     HM_TRY(hm_product_begin(c, &r, a, b, out, &p));
     HM_TRY(hm_cuda_gemm_run(c->cuda, &g, p.a, p.b, bias.p, p.c));
     return hm_product_end(c, &r, out, &p);

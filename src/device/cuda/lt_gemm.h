@@ -22,7 +22,6 @@ typedef struct hm_cuda_gemm {
     float alpha, beta;
     bool tf32; /* operands of fp32 may be rounded to TF32 */
     bool relu;
-    bool settled; /* made the same way in every process: nothing is timed */
 } hm_cuda_gemm;
 
 /* Contiguous operands, one product, alpha 1, beta 0. */
@@ -46,14 +45,13 @@ static inline hm_cuda_gemm hm_cuda_gemm_of(bool ta, bool tb, int64_t m, int64_t 
     g.beta = 0;
     g.tf32 = false;
     g.relu = false;
-    g.settled = false;
     return g;
 }
 
 /* Empty products are handled (k == 0 clears c). bias may be NULL. */
 hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c);
 
-/* Sums [m] of op(a) over k, made together with a product: the bias' gradient where the product is the weight's. */
+/* Sums [m] of op(a) over k, beside a product: the bias' gradient where the product is the weight's. */
 typedef struct hm_cuda_sums {
     void *out;
     hm_dtype type;

@@ -116,7 +116,6 @@ static hm_status convolve(const hm_call *c, int64_t from, int64_t to, int64_t ma
         HM_TRY(run_stage<BACK>(c, &s));
         hm_cuda_gemm g = hm_cuda_gemm_of(false, true, s.images * row_pixels, to, row, r.type, r.out);
         g.tf32 = c->run->tf32;
-        g.settled = c->run->deterministic;
         HM_TRY(hm_cuda_gemm_run(c->cuda, &g, s.rows, s.turned.p, NULL,
                                 out + first * row_pixels * to * (int64_t)hm_dtype_size(r.out)));
         s.map = (const char *)s.map + s.images * map_pixels * from * item;
@@ -162,7 +161,6 @@ hm_status conv2d_dw_cuda(const hm_call *c) {
         hm_cuda_gemm g = hm_cuda_gemm_of(true, false, a->co, row, s.images * out, r.type, HM_F32);
         g.beta = first > 0 ? 1 : 0;
         g.tf32 = c->run->tf32;
-        g.settled = c->run->deterministic;
         HM_TRY(hm_cuda_gemm_run(c->cuda, &g, dy, s.rows, NULL, sums));
         s.map = (const char *)s.map + s.images * in * a->ci * item;
         dy = (const char *)dy + s.images * out * a->co * item;

@@ -103,7 +103,6 @@ hm_status linear_dw_cuda(const hm_call *c) {
     hm_cuda_gemm g = hm_cuda_gemm_of(true, false, features, hm_dim(x, -1), rows, r.type, r.out);
     hm_operands p;
     g.tf32 = c->run->tf32;
-    g.settled = c->run->deterministic;
     HM_TRY(hm_product_begin(c, &r, 0, 1, 0, &p));
     HM_TRY(attr->want_b ? hm_cuda_gemm_sums(c->cuda, &g, p.a, p.b, p.c, &sums)
                         : hm_cuda_gemm_run(c->cuda, &g, p.a, p.b, NULL, p.c));
@@ -154,7 +153,6 @@ hm_status matmul_cuda(const hm_call *c) {
     hm_cuda_gemm g = hm_cuda_gemm_of(attr->trans_a, attr->trans_b, s.m, s.n, s.k, r.type, r.out);
     hm_operands p;
     g.tf32 = c->run->tf32;
-    g.settled = c->run->deterministic;
     HM_TRY(hm_product_begin(c, &r, 0, 1, 0, &p));
     HM_TRY(attr->sum ? run_sum(c, &s, g, &p) : run_batch(c, &s, g, &p));
     return hm_product_end(c, &r, 0, &p);

@@ -308,7 +308,6 @@ static hm_status multiply(const hm_call *c, const hm_match_cost_room *r, sizes s
     g.stride_b = s.points * s.C;
     g.stride_c = s.Q * s.stride;
     g.tf32 = c->run->tf32;
-    g.settled = c->run->deterministic;
     const char *const query = (const char *)c->in[MC_QUERY] + (size_t)(first * g.stride_a) * item;
     const char *const sampled = (const char *)c->work + r->sampled + (size_t)(first * g.stride_b) * item;
     return hm_cuda_gemm_run(c->cuda, &g, query, sampled, NULL, (char *)c->work + r->logits);
