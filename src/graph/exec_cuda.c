@@ -223,11 +223,15 @@ static hm_status enqueue_node(hm_exec *e, size_t k) {
     return st == HM_OK ? HM_OK : hm_fail_in(st, "%s in \"%s\"", n->op->name, n->scope);
 }
 
-static hm_status enqueue_all(hm_exec *e) {
+static hm_status pack_watched(const hm_exec *e) {
     const hm_exec_gpu *const u = e->gpu;
+    return e->watch.n > 0 ? hm_cuda_pack(u->device, u->sources, u->at, u->counts, e->watch.n, u->packed) : HM_OK;
+}
+
+static hm_status enqueue_all(hm_exec *e) {
     for (size_t k = 0; k < e->g->n_nodes; k++)
         HM_TRY(enqueue_node(e, k));
-    return e->watch.n > 0 ? hm_cuda_pack(u->device, u->sources, u->at, u->counts, e->watch.n, u->packed) : HM_OK;
+    return pack_watched(e);
 }
 
 static hm_status capture(hm_exec *e) {
@@ -253,8 +257,7 @@ static hm_status step_through(hm_exec *e) {
         if (e->hook != NULL && !e->g->nodes[k]->op->view)
             e->hook(e->hook_user, e, e->g->nodes[k]);
     }
-    if (e->watch.n > 0)
-        HM_TRY(hm_cuda_pack(u->device, u->sources, u->at, u->counts, e->watch.n, u->packed));
+    HM_TRY(pack_watched(e));
     if (!e->opt.profile)
         return HM_OK;
     HM_TRY(hm_cuda_event_record(u->device, u->marks[e->g->n_nodes]));

@@ -2,7 +2,6 @@
  * next one has been enqueued already, so that the device never waits for the host. */
 #include <string.h>
 
-#include "base/mem.h"
 #include "train/training.h"
 
 /* What is watched: of every batch, then of every step; the scale's state has HM_LOSS_SCALE_STATE numbers. */
