@@ -1,6 +1,7 @@
 /* exec_cuda.c: running a graph on the GPU. The first run enqueues node by node (and lets libraries prepare); the second
- * is captured; from then on a run is one launch of that graph. Inputs lie in pinned memory twice, so that the host
- * fills one set while the other travels on the upload stream; watched numbers come back into a ring. */
+ * is captured, each node behind those that it must follow (exec_order.c); from then on a run is one launch of that
+ * graph. Inputs lie in pinned memory twice, so that the host fills one set while the other travels on the upload
+ * stream; watched numbers come back into a ring. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct hm_exec_gpu {
     void *arena;
     hm_cuda_draw *draw; /* on the device */
     hm_cuda_graph *captured;
+    bool *products; /* by node id: has multiplied matrices in a run so far */
     feed *feeds;
     int *feed_of; /* by tensor id: index into feeds, or -1 */
     size_t n_feeds, set_bytes;
@@ -72,6 +74,7 @@ static hm_status make_feeds(hm_exec *e) {
 hm_status hm_exec_gpu_ready(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;
     HM_TRY(hm_cuda_alloc(u->device, (void **)&u->draw, sizeof *u->draw));
+    HM_TRY(hm_alloc(&u->products, e->g->n_nodes, sizeof *u->products));
     for (size_t k = 0; k < e->g->n_nodes; k++) {
         e->calls[k].cuda = u->device;
         e->calls[k].draw = u->draw;
@@ -109,6 +112,7 @@ void hm_exec_gpu_close(hm_exec *e) {
     e->watch.slots = NULL; /* was the ring */
     hm_cuda_free(u->draw);
     hm_cuda_free(u->arena);
+    free(u->products);
     free(u->marks);
     free(u->feeds);
     free(u->feed_of);
@@ -219,7 +223,10 @@ static hm_status enqueue_node(hm_exec *e, size_t k) {
     const hm_node *const n = e->g->nodes[k];
     if (n->op->view)
         return HM_OK;
+    const int64_t before = hm_cuda_count().products;
+    hm_cuda_use_room(e->gpu->device, n->op->aside);
     const hm_status st = n->op->cuda(&e->calls[k]);
+    e->gpu->products[k] |= hm_cuda_count().products > before;
     return st == HM_OK ? HM_OK : hm_fail_in(st, "%s in \"%s\"", n->op->name, n->scope);
 }
 
@@ -234,10 +241,71 @@ static hm_status enqueue_all(hm_exec *e) {
     return pack_watched(e);
 }
 
+/* Places of the graph under capture at which nodes end. */
+typedef struct ends {
+    hm_cuda_place *list;
+    size_t cap;
+    size_t *first;        /* [n_nodes + 1]: where those of each node begin in the list */
+    hm_cuda_place *after; /* those that the node at hand follows */
+    size_t cap_after;
+} ends;
+
+/* What is enqueued next follows what node k must follow. */
+static hm_status go_after(const hm_exec *e, ends *s, const hm_order *o, size_t k) {
+    size_t n = 0;
+    for (int i = o->first[k]; i < o->first[k + 1]; i++) {
+        const size_t from = s->first[o->before[i]], count = s->first[o->before[i] + 1] - from;
+        HM_TRY(hm_grow(&s->after, &s->cap_after, n + count + 1, sizeof *s->after));
+        for (size_t j = 0; j < count; j++)
+            s->after[n++] = s->list[from + j];
+    }
+    return hm_cuda_capture_after(e->gpu->device, s->after, n);
+}
+
+static hm_status note_ends(const hm_exec *e, ends *s, size_t k) {
+    hm_cuda_place const *places;
+    size_t n, at = s->first[k];
+    HM_TRY(hm_cuda_capture_places(e->gpu->device, &places, &n));
+    HM_TRY(hm_grow(&s->list, &s->cap, at + n + 1, sizeof *s->list));
+    for (size_t i = 0; i < n; i++)
+        s->list[at++] = places[i];
+    s->first[k + 1] = at;
+    return HM_OK;
+}
+
+static hm_status enqueue_in_order(hm_exec *e, ends *s, const hm_order *o) {
+    const size_t n = e->g->n_nodes;
+    HM_TRY(hm_alloc(&s->first, n + 1, sizeof *s->first));
+    for (size_t k = 0; k < n; k++) {
+        if (e->g->nodes[k]->op->view) {
+            s->first[k + 1] = s->first[k];
+            continue;
+        }
+        HM_TRY(go_after(e, s, o, k));
+        HM_TRY(enqueue_node(e, k));
+        HM_TRY(note_ends(e, s, k));
+    }
+    HM_TRY(go_after(e, s, o, n));
+    return pack_watched(e);
+}
+
+/* Nodes that have nothing to do with each other may run at the same time. */
+static hm_status enqueue_side_by_side(hm_exec *e) {
+    hm_order o;
+    ends s = {0};
+    HM_TRY(hm_exec_order(&o, e, e->gpu->products));
+    const hm_status st = enqueue_in_order(e, &s, &o);
+    free(s.list);
+    free(s.first);
+    free(s.after);
+    hm_order_free(&o);
+    return st;
+}
+
 static hm_status capture(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;
     HM_TRY(hm_cuda_capture_begin(u->device));
-    const hm_status st = enqueue_all(e);
+    const hm_status st = enqueue_side_by_side(e);
     if (st != HM_OK) {
         hm_cuda_graph *part;
         hm_cuda_capture_end(u->device, &part);

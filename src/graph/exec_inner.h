@@ -45,6 +45,16 @@ size_t hm_exec_bytes(const hm_exec *e, const hm_tensor *t); /* of its numbers as
 void hm_exec_poison(const hm_exec *e, unsigned char *view);
 hm_status hm_exec_find_damage(const hm_exec *e, const unsigned char *view);
 
+/* exec_order.c: node k, and the end of the run (k = n_nodes), must follow before[first[k] .. first[k + 1]), which stand
+ * for all that they follow themselves. `products` by node id: works in its room (hm_cuda_use_room), which is 1 for ops
+ * that run aside. */
+typedef struct hm_order {
+    int *first;  /* [n_nodes + 2] */
+    int *before; /* node ids */
+} hm_order;
+hm_status hm_exec_order(hm_order *out, const hm_exec *e, const bool *products);
+void hm_order_free(hm_order *o);
+
 /* exec_cuda.c */
 hm_status hm_exec_gpu_open(hm_exec *e);  /* the device and the arena there; before tensors are bound */
 hm_status hm_exec_gpu_ready(hm_exec *e); /* the rest, after */

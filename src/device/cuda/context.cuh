@@ -9,6 +9,7 @@ struct hm_cuda {
     cudaStream_t stream, uploads;
     cudaEvent_t uploaded;
     struct hm_cuda_products *products; /* lt_gemm.cu's */
+    int room;                          /* in which products work */
     hm_cuda_measures *measures;        /* measure.cu's, on the device */
 };
 
@@ -18,5 +19,6 @@ typedef struct hm_cuda_caller {
 } hm_cuda_caller;
 
 hm_status hm_cuda_products_start(hm_cuda *d);
+void hm_cuda_multiplied(void); /* counts a product */
 
 #endif
