@@ -57,31 +57,21 @@ static inline void zero_rows(const head *h, view v, int64_t rows) {
         memset(v.x + i * v.ld, 0, (size_t)h->d * sizeof *v.x);
 }
 
-#define LANES 16
-
-/* NaNs are skipped here; they come back through exp(x - max). */
+/* NaNs may be skipped here; they come back through exp(x - max). */
 static inline float row_max(const float *x, int64_t n) {
-    float lane[LANES];
-    for (int j = 0; j < LANES; j++)
-        lane[j] = -INFINITY;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
     float max = -INFINITY;
-    for (; i < n; i++)
+#pragma omp simd reduction(max : max)
+    for (int64_t i = 0; i < n; i++)
         max = x[i] > max ? x[i] : max;
-    for (int j = 0; j < LANES; j++)
-        max = lane[j] > max ? lane[j] : max;
     return max;
 }
 
-/* x = exp(x - max); returns the sum. */
-static inline float row_exp(float *x, int64_t n, float max) {
+/* x = exp(scale x - max); returns the sum. */
+static inline float row_exp(float *x, int64_t n, float scale, float max) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++) {
-        x[i] = hm_expf(x[i] - max);
+        x[i] = hm_expf(x[i] * scale - max);
         sum += x[i];
     }
     return sum;
@@ -93,15 +83,15 @@ static inline void row_scale(float *x, int64_t n, float by) {
         x[i] *= by;
 }
 
-/* Turns scores s [rows, cols] into weights and folds them into the running maximum and sum; y [rows, d] so far is
+/* Turns scores scale s [rows, cols] into weights and folds them into the running maximum and sum; y [rows, d] so far is
  * rescaled to the new maximum. */
-static inline void fold(const head *h, float *s, int64_t rows, int64_t cols, float *max, float *sum, view y,
-                        bool first) {
+static inline void fold(const head *h, float *s, int64_t rows, int64_t cols, float scale, float *max, float *sum,
+                        view y, bool first) {
     for (int64_t i = 0; i < rows; i++) {
-        const float here = row_max(s + i * cols, cols);
+        const float here = scale * row_max(s + i * cols, cols);
         const float to = first || here > max[i] ? here : max[i];
         const float keep = first ? 0 : hm_expf(max[i] - to);
-        sum[i] = (first ? 0 : sum[i] * keep) + row_exp(s + i * cols, cols, to);
+        sum[i] = (first ? 0 : sum[i] * keep) + row_exp(s + i * cols, cols, scale, to);
         max[i] = to;
         if (!first)
             row_scale(y.x + i * y.ld, h->d, keep);
