@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "eval/detector.h"
 #include "io/atomic.h"
+#include "train/scales.h"
 #include "train/step.h"
 #include "weights/weights.h"
 #include "weights/weights_graph.h"
@@ -178,6 +179,24 @@ static hm_status build_step(hm_step **out, const hm_model_config *c, const hm_in
     return hm_step_build(out, c, &o);
 }
 
+/* With multi_scale, which training has by default, memory is that of the largest size. */
+static hm_status print_largest(FILE *to, hm_model_config c, const hm_info_options *o) {
+    const hm_exec_options options = hm_exec_defaults();
+    int32_t sides[HM_SCALES_MOST];
+    hm_step *step = NULL;
+    hm_plan plan = {0};
+    hm_status st;
+    c.resolution = sides[hm_scales(&c, true, sides) - 1];
+    HM_TRY(build_step(&step, &c, o));
+    HM_TRY_TO(st, done, hm_plan_make(&plan, step->graph, &options));
+    fprintf(to, "             with multi_scale, whose largest size is %d x %d: activations %s\n", c.resolution,
+            c.resolution, in_bytes(plan.bytes).text);
+done:
+    hm_plan_free(&plan);
+    hm_step_free(step);
+    return st;
+}
+
 /* The graph of a batch as `dump` writes it. */
 static hm_status write_graph(const char *path, const hm_graph *g, void (*dump)(const hm_graph *, void *)) {
     char *text = NULL;
@@ -213,6 +232,7 @@ static hm_status show_step(const hm_info_options *o, const hm_model_config *c, F
     if (o->plan) {
         fprintf(to, "memory for batches of %d, up to %d objects an image:\n", (int)o->batch_size, OBJECTS);
         HM_TRY_TO(st, done, print_training(to, step));
+        HM_TRY_TO(st, done, print_largest(to, *c, o));
         if (evaluated_in(o) != HM_PRECISION_FP32)
             print_precision(to, step, o);
         HM_TRY_TO(st, done, print_evaluation(to, c, o));

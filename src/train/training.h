@@ -8,6 +8,7 @@
 #include "graph/exec.h"
 #include "train/audit_record.h"
 #include "train/metrics_csv.h"
+#include "train/scales.h"
 #include "train/step.h"
 
 #define HM_LOG_EVERY       10 /* optimizer steps for one row of metrics.csv */
@@ -26,11 +27,25 @@ typedef struct hm_losses {
     double terms[HM_MAX_TERMS];    /* in the order of hm_criterion.terms */
 } hm_losses;
 
-/* Which images a batch had. */
-typedef struct hm_batch_images {
-    int32_t n;
-    int64_t ids[HM_BATCH_IMAGES];
-} hm_batch_images;
+/* An input size: its graphs and what runs them. */
+typedef struct hm_training_size {
+    hm_step *graphs;
+    hm_exec *exec;
+    int64_t runs; /* batches enqueued */
+} hm_training_size;
+
+/* What is remembered of a batch until its outcome has been looked at. */
+typedef struct hm_open_batch {
+    const hm_training_size *size;
+    int64_t run; /* which of its size's */
+    int32_t side, n;
+    int64_t ids[HM_BATCH_IMAGES]; /* of its images */
+} hm_open_batch;
+
+/* Runs of the batch's executor after its own. */
+static inline int hm_open_batch_ago(const hm_open_batch *b) {
+    return (int)(b->size->runs - 1 - b->run);
+}
 
 typedef struct hm_training {
     const hm_train_options *options;
@@ -39,10 +54,13 @@ typedef struct hm_training {
     hm_loader *train_loader, *valid_loader;
     hm_model_config config;
     hm_precision precision;
-    hm_step *graphs;
-    hm_store *store;        /* parameters, moments, averages */
-    hm_exec *exec, *update; /* `update` only with accumulation */
-    hm_store *judged;       /* what is validated, in fp32: averages, or widened half weights; NULL: `store` itself */
+    int32_t sides[HM_SCALES_MOST]; /* pixels, ascending */
+    hm_training_size sizes[HM_SCALES_MOST];
+    int n_sizes;
+    hm_store *store;  /* parameters, moments, averages */
+    hm_arena *arena;  /* of all sizes */
+    hm_exec *update;  /* only with accumulation */
+    hm_store *judged; /* what is validated, in fp32: averages, or widened half weights; NULL: `store` itself */
     hm_precision judged_in[HM_EVAL_PRECISIONS];
     hm_detector
         *detectors[HM_EVAL_PRECISIONS]; /* one for each precision of validation; the first decides what is best */
@@ -52,13 +70,13 @@ typedef struct hm_training {
     hm_audit_recorder *audit; /* NULL: no audit */
     int accumulate;           /* batches of one optimizer step */
     hm_device device;
-    int late;                             /* batches enqueued before the outcome of one is looked at: 0, on the GPU 1 */
-    int64_t runs;                         /* batches enqueued: what the next one's random draws are named after */
-    int64_t seen;                         /* batches whose outcome was looked at */
-    hm_losses losses;                     /* of the step that is being looked at */
-    hm_batch_images images[HM_LATE_MOST]; /* of the last batches, by run */
-    int64_t step;                         /* optimizer steps done */
-    int64_t skipped;                      /* optimizer steps that overflowed */
+    int late;                         /* batches enqueued before the outcome of one is looked at: 0, on the GPU 1 */
+    int64_t runs;                     /* batches enqueued: what the next one's random draws are named after */
+    int64_t seen;                     /* batches whose outcome was looked at */
+    hm_losses losses;                 /* of the step that is being looked at */
+    hm_open_batch open[HM_LATE_MOST]; /* the last batches, by run */
+    int64_t step;                     /* optimizer steps done */
+    int64_t skipped;                  /* optimizer steps that overflowed */
     int64_t batch_of_epoch;
     double first_scale; /* loss scale of the first step */
     double last_scale;  /* of the step after the last one looked at */
@@ -70,6 +88,16 @@ typedef struct hm_training {
 hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log);
 void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
 
+/* training_sizes.c: the input sizes; their graphs, with everything they store; what runs them. */
+void hm_training_choose_sizes(hm_training *t);
+hm_status hm_training_build(hm_training *t);
+hm_status hm_training_make_executors(hm_training *t);
+void hm_training_free_sizes(hm_training *t);
+/* The loss terms, which every size has alike. */
+static inline const hm_criterion *hm_training_criterion(const hm_training *t) {
+    return &t->sizes[0].graphs->criterion;
+}
+
 /* Notes what the outcome of a batch is made of; before the first. */
 hm_status hm_training_watch(hm_training *t);
 /* Forward and backward of one batch, and the update if it is the last of its step. */
@@ -77,8 +105,8 @@ hm_status hm_training_batch(hm_training *t, const hm_batch *batch);
 /* Looks at the outcome of the next batch not yet looked at (waits for it); t->losses are complete when *step_done. */
 hm_status hm_training_outcome(hm_training *t, bool *step_done);
 
-/* Finds the operation by which the batch `ago` batches before the last overflowed, in words. */
-hm_status hm_overflow_describe(hm_training *t, int ago, char *out, size_t size);
+/* Finds the operation by which batch `run`, one of those that are remembered, overflowed, in words. */
+hm_status hm_overflow_describe(hm_training *t, int64_t run, char *out, size_t size);
 /* Tells of a skipped step; HM_ERR_FORMAT with the same words when the loss scale cannot fall any more. */
 hm_status hm_overflow_report(hm_training *t, const hm_losses *losses);
 
