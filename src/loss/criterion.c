@@ -44,7 +44,18 @@ static void add_term(hm_criterion *c, hm_graph *g, const char *name, const char 
     c->terms[c->n_terms++] = (hm_loss_term){full, hm_graph_output(g, value, "%s", full), weight};
 }
 
-/* All costs, then all assignments at once. */
+/* Outputs with equally many queries at once. The proposals have fewer where the input has fewer tokens than queries. */
+static void assign_all(hm_criterion *c, hm_graph *g, const hm_model *m) {
+    if (g->status != HM_OK)
+        return;
+    for (int i = 0, n; i < m->n_outputs; i += n) {
+        for (n = 1; i + n < m->n_outputs && hm_dim(c->cost[i + n], 1) == hm_dim(c->cost[i], 1);)
+            n++;
+        hm_assign_all(g, c->match + i, c->cost + i, n, c->targets.counts, m->groups);
+    }
+}
+
+/* All costs, then all assignments. */
 static void match_all(hm_criterion *c, hm_graph *g, const hm_model *m, const hm_criterion_options *opt) {
     for (int i = 0; i < m->n_outputs; i++) {
         const hm_tensor *const boxes = m->outputs[i].boxes;
@@ -56,7 +67,7 @@ static void match_all(hm_criterion *c, hm_graph *g, const hm_model *m, const hm_
     }
     hm_graph_scope(g, "matcher");
     if (!opt->impose_match)
-        hm_assign_all(g, c->match, c->cost, m->n_outputs, c->targets.counts, m->groups);
+        assign_all(c, g, m);
 }
 
 static void losses(hm_criterion *c, hm_graph *g, const hm_model *m, int i, const hm_criterion_options *opt) {
