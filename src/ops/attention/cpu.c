@@ -14,25 +14,23 @@ static hm_status refused(void) {
     HM_FAIL(HM_ERR_INTERNAL, "oneDNN refused a matrix product");
 }
 
-/* How bf16 is multiplied: by what the processor has for it; AVX2 is faster with floats. The plain build, for tests,
- * takes turns. */
-static hm_attention_way bf16_way(const hm_node *n) {
+/* Whether this build multiplies bf16 as it is: with what the processor has for it; the plain build for tests, taking
+ * turns. AVX2 is faster with floats. */
 #if defined(__AVX512F__)
-    (void)n;
-    return !hm_cpu_has_bf16()         ? HM_ATTENTION_WIDENED
-           : hm_gemm_bf16_has_tiles() ? HM_ATTENTION_TILES
-                                      : HM_ATTENTION_WORDS;
+#define NATIVE_BF16 true
+#define BF16_WAY(n)                                                                                                    \
+    (!hm_cpu_has_bf16() ? HM_ATTENTION_WIDENED : hm_gemm_bf16_has_tiles() ? HM_ATTENTION_TILES : HM_ATTENTION_WORDS)
 #elif defined(__AVX2__)
-    (void)n;
-    return HM_ATTENTION_WIDENED;
+#define NATIVE_BF16 false
+#define BF16_WAY(n) HM_ATTENTION_WIDENED
 #else
-    return hm_attention_sizes_of(n).heads % 2 == 0 ? HM_ATTENTION_WORDS : HM_ATTENTION_TILES;
+#define NATIVE_BF16 true
+#define BF16_WAY(n) (hm_attention_sizes_of(n).heads % 2 == 0 ? HM_ATTENTION_WORDS : HM_ATTENTION_TILES)
 #endif
-}
 
 static hm_attention_way way_of(const hm_node *n) {
     return hm_attention_takes(n, HM_ATTENTION_F32)     ? HM_ATTENTION_F32
-           : hm_attention_takes(n, HM_ATTENTION_WORDS) ? bf16_way(n)
+           : hm_attention_takes(n, HM_ATTENTION_WORDS) ? BF16_WAY(n)
                                                        : HM_ATTENTION_WIDENED;
 }
 
@@ -41,15 +39,15 @@ static int64_t query_step(const hm_attention_sizes *s, hm_attention_way way) {
 }
 
 static bool forward(const head *h, hm_attention_way way, int64_t first, int64_t rows, float *work) {
-    return way == HM_ATTENTION_TILES   ? forward_tiles(h, first, rows, work)
-           : way == HM_ATTENTION_WORDS ? forward_words(h, first, rows, work)
-                                       : forward_floats(h, first, rows, work);
+    return NATIVE_BF16 && way == HM_ATTENTION_TILES   ? forward_tiles(h, first, rows, work)
+           : NATIVE_BF16 && way == HM_ATTENTION_WORDS ? forward_words(h, first, rows, work)
+                                                      : forward_floats(h, first, rows, work);
 }
 
 static bool backward(const head *h, hm_attention_way way, float *work) {
-    return way == HM_ATTENTION_TILES   ? backward_tiles(h, work)
-           : way == HM_ATTENTION_WORDS ? backward_words(h, work)
-                                       : backward_floats(h, work);
+    return NATIVE_BF16 && way == HM_ATTENTION_TILES   ? backward_tiles(h, work)
+           : NATIVE_BF16 && way == HM_ATTENTION_WORDS ? backward_words(h, work)
+                                                      : backward_floats(h, work);
 }
 
 static part part_of(const hm_tensor *t, void *data, int64_t at) {
