@@ -202,6 +202,7 @@ hm_status parity_case_open(parity_case *c, const char *dir) {
     HM_TRY(read_json(dir, "losses.json", false, &c->losses));
     HM_TRY(read_json(dir, "tolerances.json", true, &c->tolerances));
     HM_TRY(read_json(dir, "autocast.json", true, &c->autocast));
+    HM_TRY(read_json(dir, "autocast_copies.json", true, &c->copies));
     HM_TRY(open_tensors(dir, "batch.safetensors", false, &c->batch));
     HM_TRY(open_tensors(dir, "expected.safetensors", false, &c->expected));
     HM_TRY(open_tensors(dir, "summaries.safetensors", true, &c->summaries));
@@ -217,6 +218,7 @@ void parity_case_close(parity_case *c) {
     cJSON_Delete(c->losses);
     cJSON_Delete(c->tolerances);
     cJSON_Delete(c->autocast);
+    cJSON_Delete(c->copies);
     hm_safetensors_close(c->batch);
     hm_safetensors_close(c->expected);
     hm_safetensors_close(c->summaries);
@@ -267,5 +269,19 @@ hm_status parity_case_weights(const parity_case *c, hm_store *store) {
     }
     if (found != known)
         HM_FAIL(HM_ERR_FORMAT, "the model has %zu parameters, the case lists %zu of them", known, found);
+    return HM_OK;
+}
+
+hm_status parity_case_copy(const parity_case *c, hm_store *store, uint64_t copy) {
+    HM_TRY(parity_case_weights(c, store));
+    for (size_t i = 0; copy > 0 && i < hm_store_count(store); i++) {
+        const char *name;
+        hm_shape s;
+        hm_storage kind;
+        float *const x = hm_store_at(store, i, &name, &s, &kind);
+        const uint64_t key = hm_rng_key(copy, name);
+        for (int64_t k = 0; kind == HM_PARAM && k < hm_shape_count(s); k++)
+            x[k] *= 1 + VARIED * (2 * hm_rng_uniform(key, (uint64_t)k) - 1);
+    }
     return HM_OK;
 }

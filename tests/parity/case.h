@@ -10,7 +10,7 @@
 
 typedef struct parity_case {
     cJSON *config, *params, *losses, *tolerances; /* tolerances may be NULL */
-    cJSON *autocast;                              /* may be NULL */
+    cJSON *autocast, *copies;                     /* PyTorch's errors in half; may be NULL */
     hm_safetensors *batch, *expected, *summaries; /* summaries may be NULL */
     hm_model_config model;
     hm_criterion_options criterion;
@@ -34,6 +34,10 @@ void parity_case_close(parity_case *c);
 
 /* Fills the store's parameters by the case's rule; every one must be listed with its shape. */
 hm_status parity_case_weights(const parity_case *c, hm_store *store);
+/* The same with every weight changed by a random part of itself, at most VARIED: less than fp16's rounding, so that a
+ * copy is as good as the case itself, but rounds elsewhere. Copy 0 is the case. */
+#define VARIED 1e-4f
+hm_status parity_case_copy(const parity_case *c, hm_store *store, uint64_t copy);
 /* Value i of the fill called `name`: float32(float32(scale * (2u - 1)) + offset). */
 float parity_fill(uint64_t key, uint64_t i, float offset, float scale);
 /* Number at a path of keys ("outputs_train", "final.pred_boxes", "rel"), or `otherwise`. */
