@@ -16,6 +16,8 @@
 #define COPIES       25
 #define COPIES_LARGE 5 /* of a model of real size, where single jumps drown */
 
+int parity_copies = 0;
+
 typedef struct side {
     hm_step *step;
     hm_store *store;
@@ -244,7 +246,7 @@ static void keep_gradients(parity_report *r, const side *half) {
 }
 
 static hm_status run_copies(parity_report *r, half_errors *errors, side *half, side *full, const autocast *torch) {
-    const int n = torch->copies != NULL ? COPIES : COPIES_LARGE;
+    const int n = parity_copies > 0 ? parity_copies : torch->copies != NULL ? COPIES : COPIES_LARGE;
     for (int copy = 0; copy < n; copy++) {
         HM_TRY(run_side(r, full, (uint64_t)copy));
         HM_TRY(run_side(r, half, (uint64_t)copy));

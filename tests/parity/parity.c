@@ -1,15 +1,15 @@
-/* parity.c: halfmask-parity CASE_DIR [--device cpu|cuda] [--precision fp32|bf16|fp16] [--dump OUT.safetensors]: runs a
- * golden model case and prints one line per tensor (name, error, tolerance, verdict). Exit status 0 only when all
- * comparisons, and at least one, have passed. */
+/* parity.c: halfmask-parity CASE_DIR [--device cpu|cuda] [--precision fp32|bf16|fp16 [--copies N]]
+ * [--dump OUT.safetensors]: runs a golden model case and prints one line per tensor (name, error, tolerance, verdict).
+ * Exit status 0 only when all comparisons, and at least one, have passed. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runs.h"
 
 static int usage(void) {
-    fprintf(
-        stderr,
-        "usage: halfmask-parity CASE_DIR [--device cpu|cuda] [--precision fp32|bf16|fp16] [--dump OUT.safetensors]\n");
+    fprintf(stderr, "usage: halfmask-parity CASE_DIR [--device cpu|cuda] [--precision fp32|bf16|fp16 [--copies N]]\n"
+                    "                       [--dump OUT.safetensors]\n");
     return 2;
 }
 
@@ -50,6 +50,8 @@ int main(int argc, char **argv) {
         } else if ((strcmp(argv[i], "--precision") == 0 && more && hm_precision_named(argv[i + 1], &precision) &&
                     precision <= HM_PRECISION_FP16)) {
             i++;
+        } else if (strcmp(argv[i], "--copies") == 0 && more && atoi(argv[i + 1]) > 0) {
+            parity_copies = atoi(argv[++i]);
         } else if (argv[i][0] != '-' && dir == NULL) {
             dir = argv[i];
         } else {

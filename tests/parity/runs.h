@@ -12,6 +12,9 @@ hm_status run_training(parity_report *r, const char *tag, double eps, bool detai
 /* The same for one evaluation with the case's weights. */
 hm_status run_evaluation(parity_report *r, bool imposed, bool *swapped);
 
+/* Copies of the case over which run_half takes means; 0: as many as make chance small. Set once, from the command line.
+ */
+extern int parity_copies;
 /* One training batch in `precision` and one in fp32, with the case's proposals and assignments imposed on both: the
  * gradients' errors against those of PyTorch's autocast (autocast.json, "frozen"). */
 hm_status run_half(parity_report *r, hm_precision precision);
