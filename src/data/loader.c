@@ -216,7 +216,7 @@ static hm_status complete_options(hm_loader_options *o, const hm_dataset *d) {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     o->accumulate = o->accumulate == 0 ? 1 : o->accumulate;
     o->ranks = o->ranks == 0 ? 1 : o->ranks;
-    o->ahead = o->ahead == 0 ? 3 : o->ahead;
+    o->ahead = o->ahead == 0 ? HM_LOADER_AHEAD : o->ahead;
     if (o->threads == 0)
         o->threads = processors < 1 ? 1 : processors > 8 ? 8 : (int32_t)processors;
     if (o->batch < 1 || o->batch > 65536 || o->accumulate < 1 || o->accumulate > 65536)

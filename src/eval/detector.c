@@ -94,11 +94,27 @@ hm_status hm_detector_new(hm_detector **out, const hm_model_config *c, hm_store 
     return st;
 }
 
-hm_status hm_detector_plan_make(hm_plan *out, const hm_model_config *c, const hm_detector_options *o) {
+static size_t stored_bytes(const hm_graph *g) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const hm_tensor *const t = g->tensors[i];
+        if ((t->storage == HM_PARAM || t->storage == HM_STATE) && t->base == NULL)
+            bytes += hm_stored_bytes(t->shape, t->dtype);
+    }
+    return bytes;
+}
+
+hm_status hm_detector_plan(hm_detector_memory *out, const hm_model_config *c, const hm_detector_options *o) {
     hm_detector *d;
+    hm_plan plan = {0};
     HM_TRY(prepare(&d, c, o));
     const hm_exec_options options = exec_options(d);
-    const hm_status st = hm_plan_make(out, d->g, &options);
+    const hm_status st = hm_plan_make(&plan, d->g, &options);
+    *out = (hm_detector_memory){.weights = stored_bytes(d->g),
+                                .activations = plan.bytes,
+                                .unshared = plan.unshared,
+                                .inputs = hm_exec_feed_bytes(&plan, o->device)};
+    hm_plan_free(&plan);
     hm_detector_free(d);
     return st;
 }
@@ -124,10 +140,6 @@ const hm_model_config *hm_detector_config(const hm_detector *d) {
 
 const hm_detector_options *hm_detector_settings(const hm_detector *d) {
     return &d->options;
-}
-
-const hm_plan *hm_detector_plan(const hm_detector *d) {
-    return hm_exec_plan(d->exec);
 }
 
 float *hm_detector_input(hm_detector *d) {

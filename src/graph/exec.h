@@ -36,6 +36,7 @@ void *hm_store_device_data(const hm_store *s, const char *name);
 typedef struct hm_plan {
     size_t bytes;        /* of the arena: the planned peak */
     size_t unshared;     /* what the same tensors would need without reuse */
+    size_t inputs;       /* of what a run takes along: inputs, and what random draws are named after */
     size_t *offset;      /* by tensor id; SIZE_MAX for parameters and states */
     size_t *work_offset; /* by node id */
     int *root;           /* by tensor id: the tensor whose memory it uses */
@@ -55,6 +56,10 @@ hm_exec_options hm_exec_defaults(void); /* best instruction set (or HM_ISA), all
 
 hm_status hm_plan_make(hm_plan *out, const hm_graph *g, const hm_exec_options *opt);
 void hm_plan_free(hm_plan *p);
+/* What an executor of that plan allocates besides the arena on its device: on the GPU, room for inputs on their way.
+ * And what noting `list` at the end of every run takes (hm_exec_watch). */
+size_t hm_exec_feed_bytes(const hm_plan *p, hm_device device);
+size_t hm_exec_watch_bytes(const hm_tensor *const *list, int n, hm_device device);
 
 /* Whether the node's kernel gets fp32 copies of its half tensors, and the bytes that it works in: the op's workspace,
  * then the copies of inputs and outputs in their order (of an optional input that is absent: none). */

@@ -158,6 +158,14 @@ static void record(hm_plan *p, const hm_graph *g, const block *blocks, size_t n)
         p->offset[i] = p->offset[p->root[i]];
 }
 
+static size_t input_bytes(const hm_graph *g) {
+    size_t bytes = hm_align_up(sizeof(hm_cuda_draw));
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (g->tensors[i]->storage == HM_INPUT && g->tensors[i]->base == NULL)
+            bytes += hm_align_up((size_t)hm_count(g->tensors[i]) * hm_dtype_size(g->tensors[i]->dtype));
+    return bytes;
+}
+
 hm_status hm_plan_make(hm_plan *out, const hm_graph *g, const hm_exec_options *opt) {
     hm_plan p = {0};
     hm_status st;
@@ -178,6 +186,7 @@ hm_status hm_plan_make(hm_plan *out, const hm_graph *g, const hm_exec_options *o
         merge_in_place(g, p.root, last);
     const size_t n = collect(g, &p, first, last, opt, blocks);
     p.bytes = place(blocks, n, near, !opt->guard);
+    p.inputs = input_bytes(g);
     record(&p, g, blocks, n);
     *out = p;
     p = (hm_plan){0};

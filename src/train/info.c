@@ -150,17 +150,11 @@ static hm_precision evaluated_in(const hm_info_options *o) {
 }
 
 static hm_status print_evaluation(FILE *to, const hm_model_config *c, const hm_info_options *o) {
-    int64_t numbers;
-    size_t tensors;
-    hm_plan plan = {0};
-    HM_TRY(count_parameters(c, &numbers, &tensors));
-    HM_TRY(
-        hm_detector_plan_make(&plan, c, &(hm_detector_options){.batch = o->batch_size, .precision = evaluated_in(o)}));
-    const uint64_t weights = (uint64_t)numbers * (hm_precision_true(evaluated_in(o)) ? 2 : sizeof(float));
+    hm_detector_memory m;
+    HM_TRY(hm_detector_plan(&m, c, &(hm_detector_options){.batch = o->batch_size, .precision = evaluated_in(o)}));
     fprintf(to, "  evaluation %s: weights %s, activations %s (%s if no memory were used twice)\n",
-            in_bytes(weights + plan.bytes).text, in_bytes(weights).text, in_bytes(plan.bytes).text,
-            in_bytes(plan.unshared).text);
-    hm_plan_free(&plan);
+            in_bytes(m.weights + m.activations).text, in_bytes(m.weights).text, in_bytes(m.activations).text,
+            in_bytes(m.unshared).text);
     return HM_OK;
 }
 

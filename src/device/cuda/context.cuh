@@ -17,6 +17,8 @@ typedef struct hm_cuda_caller {
     hm_cuda *cuda;
 } hm_cuda_caller;
 
+/* What they need of the device's memory is taken when it is opened, so that nothing of it is missing from plans. */
 hm_status hm_cuda_products_start(hm_cuda *d);
+hm_status hm_cuda_measures_start(hm_cuda *d);
 
 #endif

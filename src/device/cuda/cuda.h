@@ -27,6 +27,8 @@ typedef struct hm_cuda_draw {
     int64_t step;
 } hm_cuda_draw;
 
+#define HM_CUDA_WORKSPACE ((size_t)32 << 20) /* in which cuBLASLt works: taken as the device is opened */
+
 /* The device, opened at the first call, which chooses the one that CUDA_VISIBLE_DEVICES puts first.
  * HM_ERR_UNSUPPORTED, with the reason, where there is none or it is too old. */
 hm_status hm_cuda_open(hm_cuda **out);

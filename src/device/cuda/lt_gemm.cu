@@ -12,7 +12,7 @@
 #include "device/cuda/column_sums.h"
 #include "device/cuda/context.cuh"
 
-#define WORKSPACE ((size_t)32 << 20)
+#define WORKSPACE HM_CUDA_WORKSPACE
 #define BIAS_ROOM ((size_t)256 << 10) /* after it */
 
 /* A product as cuBLASLt must know it beforehand. */
