@@ -111,6 +111,7 @@ typedef struct hm_train_options {
     hm_device_choice device; /* auto */
     bool deterministic;      /* false; true: on the GPU too, two runs give the same bits, at some cost */
     int32_t threads;         /* of the CPU backend; 0 = all */
+    int32_t memory_limit;    /* MiB of the device's memory that the run may need; 0 = all that is free */
 } hm_train_options;
 
 typedef struct hm_train_result {

@@ -86,6 +86,10 @@ static const hm_setting train_table[] = {
     HM_SETTING_OF(hm_train_options, device, "auto", devices, DEVICE_HELP),
     SWITCH(TRAIN, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
     TRAIN(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+    COUNT(
+        TRAIN, memory_limit, "0", 0,
+        "MiB of the device's memory that training may need, for one that is shared; 0 is all that is free; a run that "
+        "needs more is refused before it begins, with settings that fit"),
 };
 
 static const hm_setting eval_table[] = {

@@ -7,15 +7,16 @@
 #include "eval/detector.h"
 #include "graph/exec.h"
 #include "train/audit_record.h"
+#include "train/memory.h"
 #include "train/metrics_csv.h"
 #include "train/step.h"
 
-#define HM_LOG_EVERY       10 /* optimizer steps for one row of metrics.csv */
-#define HM_EVAL_PRECISIONS 3  /* fp32, bf16, fp16 */
-#define HM_LATE_MOST       2  /* batches that may be enqueued before the outcome of the first is looked at */
-#define HM_BATCH_IMAGES    64 /* images of a batch that a message names */
-#define HM_LAST            "last.safetensors"
-#define HM_BEST            "checkpoint_best_total.safetensors"
+#define HM_LOG_EVERY    10 /* optimizer steps for one row of metrics.csv */
+#define HM_LATE_MOST    2  /* batches that may be enqueued before the outcome of the first is looked at */
+#define HM_BATCH_IMAGES 64 /* images of a batch that a message names */
+#define HM_WATCHED_MOST (HM_MAX_TERMS + 5)
+#define HM_LAST         "last.safetensors"
+#define HM_BEST         "checkpoint_best_total.safetensors"
 
 /* Losses of one optimizer step: means over its batches. */
 typedef struct hm_losses {
@@ -39,6 +40,7 @@ typedef struct hm_training {
     hm_loader *train_loader, *valid_loader;
     hm_model_config config;
     hm_precision precision;
+    hm_memory memory; /* as planned */
     hm_step *graphs;
     hm_store *store;        /* parameters, moments, averages */
     hm_exec *exec, *update; /* `update` only with accumulation */
@@ -70,7 +72,15 @@ typedef struct hm_training {
 hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log);
 void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
 
-/* Notes what the outcome of a batch is made of; before the first. */
+/* Of its graphs. */
+hm_step_options hm_training_step_options(const hm_training *t);
+/* Plans the run's memory, into t->memory, before anything is allocated; refuses one that the device has not, with
+ * settings that would fit. */
+hm_status hm_training_plan_memory(hm_training *t);
+
+/* What the outcome of a batch (g = s->graph) and of a step is made of: list[HM_WATCHED_MOST]; returns their number. */
+int hm_training_watched(const hm_step *s, const hm_graph *g, const hm_tensor **list);
+/* Notes that; before the first batch. */
 hm_status hm_training_watch(hm_training *t);
 /* Forward and backward of one batch, and the update if it is the last of its step. */
 hm_status hm_training_batch(hm_training *t, const hm_batch *batch);

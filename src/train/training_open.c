@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "io/atomic.h"
@@ -67,72 +66,40 @@ static hm_loss_scale loss_scale(const hm_training *t) {
     return s;
 }
 
-static hm_status build_graphs(hm_training *t) {
+hm_step_options hm_training_step_options(const hm_training *t) {
     const hm_train_options *const o = t->options;
     const int64_t T = hm_loader_targets(t->train_loader);
-    hm_step_options s = {.model = {.batch = o->batch_size,
-                                   .height = t->config.resolution,
-                                   .width = t->config.resolution,
-                                   .training = true},
-                         .targets = T > 0 ? T : 1,
-                         .criterion = hm_criterion_defaults(),
-                         .optim = {.lr = o->lr,
-                                   .lr_encoder = o->lr_encoder,
-                                   .lr_vit_layer_decay = o->lr_vit_layer_decay,
-                                   .lr_component_decay = o->lr_component_decay,
-                                   .weight_decay = o->weight_decay,
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.999,
-                                   .eps = o->adamw_eps,
-                                   .clip_max_norm = (float)o->clip_max_norm,
-                                   .ema = o->use_ema,
-                                   .fused = o->fused_optimizer,
-                                   .schedules = {t->schedule, o->ema_decay, o->ema_tau},
-                                   .loss_scale = loss_scale(t)},
-                         .precision = t->precision,
-                         .precision_override = o->precision_override,
-                         .accumulate = o->grad_accum_steps > 1};
+    return (hm_step_options){.model = {.batch = o->batch_size,
+                                       .height = t->config.resolution,
+                                       .width = t->config.resolution,
+                                       .training = true},
+                             .targets = T > 0 ? T : 1,
+                             .criterion = hm_criterion_defaults(),
+                             .optim = {.lr = o->lr,
+                                       .lr_encoder = o->lr_encoder,
+                                       .lr_vit_layer_decay = o->lr_vit_layer_decay,
+                                       .lr_component_decay = o->lr_component_decay,
+                                       .weight_decay = o->weight_decay,
+                                       .beta1 = 0.9,
+                                       .beta2 = 0.999,
+                                       .eps = o->adamw_eps,
+                                       .clip_max_norm = (float)o->clip_max_norm,
+                                       .ema = o->use_ema,
+                                       .fused = o->fused_optimizer,
+                                       .schedules = {t->schedule, o->ema_decay, o->ema_tau},
+                                       .loss_scale = loss_scale(t)},
+                             .precision = t->precision,
+                             .precision_override = o->precision_override,
+                             .accumulate = o->grad_accum_steps > 1};
+}
+
+static hm_status build_graphs(hm_training *t) {
+    const hm_step_options s = hm_training_step_options(t);
     HM_TRY(hm_step_build(&t->graphs, &t->config, &s));
     HM_TRY(hm_store_create(&t->store));
     HM_TRY(hm_store_add(t->store, t->graphs->graph));
     if (t->graphs->update != NULL)
         HM_TRY(hm_store_add(t->store, t->graphs->update));
-    return HM_OK;
-}
-
-/* Bytes that the device has for a run, and its name in a sentence. */
-static hm_status device_memory(const hm_training *t, double *bytes, char *name, size_t size) {
-    hm_cuda_about gpu;
-    if (t->device == HM_DEVICE_CPU) {
-        *bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-        snprintf(name, size, "this machine");
-        return HM_OK;
-    }
-    HM_TRY(hm_cuda_describe(&gpu));
-    *bytes = (double)gpu.free;
-    snprintf(name, size, "the GPU (%s)", gpu.name);
-    return HM_OK;
-}
-
-/* The planned peak, held against the device's memory before anything is allocated. */
-static hm_status check_memory(hm_training *t, const hm_exec_options *eo) {
-    hm_plan plan;
-    char name[160];
-    double there;
-    HM_TRY(device_memory(t, &there, name, sizeof name));
-    HM_TRY(hm_plan_make(&plan, t->graphs->graph, eo));
-    const double arena = (double)plan.bytes, store = (double)hm_store_bytes(t->store), MiB = 1024.0 * 1024.0;
-    hm_plan_free(&plan);
-    if (t->progress != NULL)
-        hm_progress_note(t->progress,
-                         "%s at %d x %d, batch %d, %s on %s: weights, moments and averages %.1f MiB, one step %.1f MiB",
-                         t->config.name, t->config.resolution, t->config.resolution, t->options->batch_size,
-                         hm_precision_name(t->precision), name, store / MiB, arena / MiB);
-    if (arena + store > there)
-        HM_FAIL(HM_ERR_MEMORY,
-                "training needs %.0f MiB and %s has %.0f: a smaller batch_size (with more grad_accum_steps), "
-                "resolution or model would fit",
-                (arena + store) / MiB, name, there / MiB);
     return HM_OK;
 }
 
@@ -159,17 +126,13 @@ static hm_status parse_eval_precision(hm_training *t, const char *text) {
 
 /* Without a wish: the format in which training computes. */
 static hm_status choose_eval_precision(hm_training *t) {
-    const hm_dtype half = hm_precision_half(t->precision);
     if (t->options->eval_precision != NULL && t->options->eval_precision[0] != '\0')
         return parse_eval_precision(t, t->options->eval_precision);
-    t->judged_in[t->n_detectors++] = t->options->fp16_eval || half == HM_F16 ? HM_PRECISION_FP16
-                                     : half == HM_BF16                       ? HM_PRECISION_BF16
-                                                                             : HM_PRECISION_FP32;
+    t->judged_in[t->n_detectors++] = t->options->fp16_eval ? HM_PRECISION_FP16 : hm_memory_judged_in(t->precision);
     return HM_OK;
 }
 
 static hm_status make_detectors(hm_training *t) {
-    HM_TRY(choose_eval_precision(t));
     if (t->options->use_ema || hm_precision_true(t->precision))
         HM_TRY(hm_store_create(&t->judged));
     for (int i = 0; i < t->n_detectors; i++) {
@@ -189,7 +152,6 @@ static hm_status make_executors(hm_training *t) {
     eo.device = t->device;
     eo.deterministic = t->options->deterministic;
     eo.tf32 = hm_precision_half(t->precision) != HM_F32;
-    HM_TRY(check_memory(t, &eo));
     HM_TRY(hm_exec_create(&t->exec, t->graphs->graph, t->store, &eo));
     if (t->graphs->update != NULL)
         HM_TRY(hm_exec_create(&t->update, t->graphs->update, t->store, &eo));
@@ -244,6 +206,8 @@ static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(open_data(t));
     t->config.num_classes = t->train.classes.n;
     make_schedule(t);
+    HM_TRY(choose_eval_precision(t));
+    HM_TRY(hm_training_plan_memory(t));
     HM_TRY(build_graphs(t));
     t->first_scale = loss_scale(t).initial;
     HM_TRY(fill_weights(t));

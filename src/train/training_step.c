@@ -21,20 +21,30 @@ static const hm_tensor *scale_state(const hm_graph *g) {
     return found;
 }
 
-hm_status hm_training_watch(hm_training *t) {
-    const hm_criterion *const c = &t->graphs->criterion;
-    const hm_optimizer *const o = &t->graphs->optimizer;
-    const hm_tensor *list[WATCH_TERMS + HM_MAX_TERMS + N_WATCH_STEP] = {t->graphs->overflow, c->total};
-    const hm_tensor *const step[N_WATCH_STEP] = {o->grad_norm, o->overflow,
-                                                 scale_state(t->update != NULL ? t->graphs->update : t->graphs->graph)};
-    int n = WATCH_TERMS;
-    for (int i = 0; i < c->n_terms; i++)
-        list[n++] = c->terms[i].value;
-    if (t->update != NULL)
-        HM_TRY(hm_exec_watch(t->update, step, N_WATCH_STEP));
-    for (int i = 0; i < N_WATCH_STEP && t->update == NULL; i++)
+int hm_training_watched(const hm_step *s, const hm_graph *g, const hm_tensor **list) {
+    const hm_criterion *const c = &s->criterion;
+    const hm_tensor *const step[N_WATCH_STEP] = {s->optimizer.grad_norm, s->optimizer.overflow, scale_state(g)};
+    int n = 0;
+    if (g == s->graph) {
+        list[n++] = s->overflow;
+        list[n++] = c->total;
+        for (int i = 0; i < c->n_terms; i++)
+            list[n++] = c->terms[i].value;
+    }
+    for (int i = 0; i < N_WATCH_STEP && (g == s->update || s->update == NULL); i++)
         list[n++] = step[i];
-    return hm_exec_watch(t->exec, list, n);
+    return n;
+}
+
+static hm_status watch(hm_exec *e, const hm_step *s, const hm_graph *g) {
+    const hm_tensor *list[HM_WATCHED_MOST];
+    return hm_exec_watch(e, list, hm_training_watched(s, g, list));
+}
+
+hm_status hm_training_watch(hm_training *t) {
+    if (t->update != NULL)
+        HM_TRY(watch(t->update, t->graphs, t->graphs->update));
+    return watch(t->exec, t->graphs, t->graphs->graph);
 }
 
 /* ---- in */
