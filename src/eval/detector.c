@@ -76,6 +76,7 @@ static hm_status host_side(hm_detector *d, const hm_tensor *t, float **out) {
 
 static hm_status open_exec(hm_detector *d, hm_store *store) {
     const hm_exec_options options = exec_options(d);
+    HM_TRY(hm_precision_check(d->options.precision, d->options.device));
     HM_TRY(hm_store_add(store, d->g));
     HM_TRY(hm_exec_create(&d->exec, d->g, store, &options));
     HM_TRY(host_side(d, d->model->images, &d->images_));

@@ -45,6 +45,18 @@ hm_precision hm_precision_resolve(hm_precision p, hm_device device) {
     return bf16 ? HM_PRECISION_BF16 : HM_PRECISION_FP16;
 }
 
+hm_status hm_precision_check(hm_precision p, hm_device device) {
+    hm_cuda_about gpu;
+    if (device != HM_DEVICE_CUDA || hm_precision_half(p) != HM_BF16)
+        return HM_OK;
+    HM_TRY(hm_cuda_describe(&gpu));
+    if (!gpu.bf16)
+        HM_FAIL(HM_ERR_UNSUPPORTED,
+                "%s (compute capability %d.%d) does not multiply bf16, as GPUs from 8.0 on do: use precision fp16",
+                gpu.name, gpu.major, gpu.minor);
+    return HM_OK;
+}
+
 typedef struct pass {
     hm_graph *g;
     hm_dtype half;

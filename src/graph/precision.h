@@ -15,6 +15,8 @@ bool hm_precision_named(const char *name, hm_precision *out);
 /* HM_PRECISION_AUTO becomes bf16 where the device multiplies it itself, else fp16; what follows it are Lightning's
  * names "32-true", "bf16-mixed", "16-mixed", "16-true" for modes before it; the others stay. */
 hm_precision hm_precision_resolve(hm_precision p, hm_device device);
+/* HM_ERR_UNSUPPORTED for bf16 on a GPU that does not multiply it. */
+hm_status hm_precision_check(hm_precision p, hm_device device);
 
 /* For a graph that is complete (forward, backward, update). Mixed modes keep parameters and states in fp32, and casts
  * make half copies of parameters once a run; true modes store in half those parameters that only products read. Kept

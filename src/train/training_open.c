@@ -41,6 +41,7 @@ static hm_status choose_model(hm_training *t) {
     HM_TRY(hm_device_choose(o->device, &t->device));
     t->late = t->device == HM_DEVICE_CUDA ? HM_LATE_MOST - 1 : 0;
     t->precision = o->amp ? hm_precision_resolve(o->precision, t->device) : HM_PRECISION_FP32;
+    HM_TRY(hm_precision_check(t->precision, t->device));
     HM_TRY(hm_model_config_named(o->model, &t->config));
     if (o->resolution > 0)
         t->config.resolution = o->resolution;

@@ -40,6 +40,7 @@ typedef struct hm_cuda_about {
     int major, minor; /* compute capability */
     int multiprocessors;
     size_t memory, free; /* bytes, of the card and at the moment */
+    int driver, runtime; /* CUDA's versions, 12020 for 12.2: the driver's highest, and the build's */
     bool bf16;           /* multiplies bf16 itself (sm_80 and later) */
 } hm_cuda_about;
 hm_status hm_cuda_describe(hm_cuda_about *out);
