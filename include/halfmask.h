@@ -162,6 +162,7 @@ typedef struct hm_info_options {
     char *model;
     bool plan;                /* print the memory plan of a training step, of evaluation */
     int32_t batch_size;       /* of the plan */
+    hm_device_choice device;  /* of the plan; cuda is planned for without one too */
     hm_precision precision;   /* of the plan and the graph; with one given, the plan lists every node */
     char *precision_override; /* as in training */
     int32_t resolution;       /* 0 = the variant's */

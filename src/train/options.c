@@ -122,8 +122,11 @@ static const hm_setting predict_table[] = {
 static const hm_setting info_table[] = {
     TEXT(INFO, weights, NULL, "safetensors file to describe"),
     TEXT(INFO, model, NULL, "variant to describe; all are listed when neither is given"),
-    SWITCH(INFO, plan, "false", "print how much memory training and evaluation will take"),
+    SWITCH(INFO, plan, "false",
+           "print how much memory training and evaluation will take, and whether the device has it"),
     INFO(batch_size, "4", 1, BATCH_MAX, "images of a batch in that plan"),
+    HM_SETTING_OF(hm_info_options, device, "auto", devices,
+                  "device of that plan: cpu, cuda (which need not be there), or auto: the GPU where there is one"),
     HM_SETTING_OF(
         hm_info_options, precision, "fp32", precisions,
         "precision of that plan; for any but fp32 it lists every node: what it stores in which type, and why"),
