@@ -40,6 +40,7 @@ typedef enum hm_command {
     HM_COMMAND_INFO,    /* hm_info_options */
     HM_COMMAND_SHAPES,  /* hm_shapes_options */
     HM_COMMAND_AUDIT,   /* hm_audit_options */
+    HM_COMMAND_BENCH,   /* hm_bench_options */
 } hm_command;
 
 hm_status hm_options_defaults(hm_command command, void *options);
@@ -181,6 +182,23 @@ typedef struct hm_audit_options {
 /* What the numbers of a run have to do with fp16's range: tables and advice to `to`, a heat map (layers by time) as
  * audit.png into the folder. */
 hm_status hm_audit(const hm_audit_options *options, FILE *to);
+
+/* ---- Speed ---- */
+typedef struct hm_bench_options {
+    char *model;            /* "seg-nano" */
+    int32_t resolution;     /* 0 = the variant's */
+    int32_t batch_size;     /* 4 */
+    int32_t objects;        /* 7, of an image */
+    int32_t steps;          /* 10 that are timed */
+    hm_precision precision; /* auto */
+    hm_device_choice device;
+    bool deterministic;
+    int32_t threads;
+    bool count; /* fail unless a step in steady state neither makes the host wait for the GPU nor allocates */
+} hm_bench_options;
+
+/* Times training steps on a made-up batch, with memory as planned and as taken, and each operation of a step. */
+hm_status hm_bench(const hm_bench_options *options, FILE *to);
 
 /* ---- The built-in data set ---- */
 typedef struct hm_shapes_options {

@@ -36,8 +36,12 @@ size_t hm_memory_total(const hm_memory *m);
 
 /* `built`: the request's graphs; NULL: they are built for this, and freed. */
 hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r, const hm_step *built);
-/* "one batch 812, inputs 3, weights 128, ... MiB". */
+/* "one batch 812.0, inputs 3.1, weights 128.0, ... MiB". */
 void hm_memory_text(const hm_memory *m, char *out, size_t size);
+
+/* Holds a plan against what the device has free, or `limit` bytes of it (0: all): HM_ERR_MEMORY says what its parts are
+ * and what would fit. `words` are for a run's first line: plan, parts, and what the device has. */
+hm_status hm_memory_check(const hm_memory *m, const hm_memory_request *r, size_t limit, char *words, size_t size);
 
 /* Validation's precision where the user has no wish: the format in which training computes. */
 hm_precision hm_memory_judged_in(hm_precision training);

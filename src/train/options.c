@@ -11,6 +11,7 @@
 #define INFO(m, initial, min, max, text)      HM_SETTING(hm_info_options, m, initial, min, max, text)
 #define SHAPES(m, initial, min, max, text)    HM_SETTING(hm_shapes_options, m, initial, min, max, text)
 #define AUDIT(m, initial, min, max, text)     HM_SETTING(hm_audit_options, m, initial, min, max, text)
+#define BENCH(m, initial, min, max, text)     HM_SETTING(hm_bench_options, m, initial, min, max, text)
 #define TEXT(command, m, initial, text)       command(m, initial, 0, 0, text)
 #define SWITCH(command, m, initial, text)     command(m, initial, 0, 0, text)
 #define COUNT(command, m, initial, min, text) command(m, initial, min, COUNT_MAX, text)
@@ -150,6 +151,19 @@ static const hm_setting audit_table[] = {
     COUNT(AUDIT, top, "20", 1, "rows of each table"),
 };
 
+static const hm_setting bench_table[] = {
+    TEXT(BENCH, model, "seg-nano", "variant, see halfmask info"),
+    BENCH(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
+    BENCH(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
+    BENCH(objects, "7", 1, 1e6, "objects of an image"),
+    COUNT(BENCH, steps, "10", 1, "steps that are timed, after a few that are not"),
+    HM_SETTING_OF(hm_bench_options, precision, "auto", precisions, "precision, as in training"),
+    HM_SETTING_OF(hm_bench_options, device, "auto", devices, DEVICE_HELP),
+    SWITCH(BENCH, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
+    BENCH(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+    SWITCH(BENCH, count, "false", "fail unless a step on the GPU neither makes the host wait nor allocates memory"),
+};
+
 typedef struct table {
     const hm_setting *rows;
     size_t n;
@@ -163,6 +177,7 @@ static table table_of(hm_command command) {
         [HM_COMMAND_TRAIN] = TABLE(train_table),     [HM_COMMAND_EVAL] = TABLE(eval_table),
         [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
         [HM_COMMAND_SHAPES] = TABLE(shapes_table),   [HM_COMMAND_AUDIT] = TABLE(audit_table),
+        [HM_COMMAND_BENCH] = TABLE(bench_table),
     };
     if ((size_t)command >= sizeof tables / sizeof tables[0])
         return (table){NULL, 0};

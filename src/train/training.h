@@ -15,6 +15,7 @@
 #define HM_LATE_MOST    2  /* batches that may be enqueued before the outcome of the first is looked at */
 #define HM_BATCH_IMAGES 64 /* images of a batch that a message names */
 #define HM_WATCHED_MOST (HM_MAX_TERMS + 5)
+#define HM_WATCHED_LOSS 1 /* place of a batch's loss in what is watched */
 #define HM_LAST         "last.safetensors"
 #define HM_BEST         "checkpoint_best_total.safetensors"
 

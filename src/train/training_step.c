@@ -5,7 +5,7 @@
 #include "train/training.h"
 
 /* What is watched: of every batch, then of every step; the scale's state has HM_LOSS_SCALE_STATE numbers. */
-enum { WATCH_OVERFLOW, WATCH_TOTAL, WATCH_TERMS };
+enum { WATCH_OVERFLOW, WATCH_TOTAL = HM_WATCHED_LOSS, WATCH_TERMS };
 enum { WATCH_NORM, WATCH_SKIPPED, WATCH_SCALE, N_WATCH_STEP };
 
 static int first_of_step(const hm_training *t) {
