@@ -81,6 +81,8 @@ typedef struct hm_train_options {
     char *model;              /* a variant: "seg-nano", ..., "seg-micro" */
     char *pretrain_weights;   /* safetensors under upstream's names; NULL: from scratch */
     int32_t resolution;       /* pixels; 0 = the variant's */
+    bool multi_scale;         /* true: several sizes around it, one drawn for every optimizer step */
+    bool expanded_scales;     /* true: with multi_scale 5 smaller and 5 larger ones, else 3 and 4 */
     int32_t epochs;           /* 100 */
     int32_t batch_size;       /* 4 */
     int32_t grad_accum_steps; /* 4: batches of one optimizer step */

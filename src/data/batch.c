@@ -17,9 +17,7 @@ hm_status hm_batch_new(hm_batch *out, int32_t b, int32_t t, int32_t h, int32_t w
     const size_t rows = (size_t)b * (size_t)t, pixels = (size_t)h * (size_t)w;
     out->b = b;
     out->t = t;
-    out->h = h;
-    out->w = w;
-    out->mask_bytes = (pixels + 7) / 8;
+    hm_batch_resize(out, h, w);
     HM_TRY_TO(st, fail, hm_alloc(&out->images, (size_t)b, pixels * 3 * sizeof *out->images));
     HM_TRY_TO(st, fail, hm_alloc(&out->counts, (size_t)b, sizeof *out->counts));
     HM_TRY_TO(st, fail, hm_alloc(&out->labels, rows, sizeof *out->labels));
@@ -55,6 +53,12 @@ void hm_batch_free(hm_batch *batch) {
     free(batch->sizes);
     free(batch->items);
     memset(batch, 0, sizeof *batch);
+}
+
+void hm_batch_resize(hm_batch *batch, int32_t h, int32_t w) {
+    batch->h = h;
+    batch->w = w;
+    batch->mask_bytes = ((size_t)h * (size_t)w + 7) / 8;
 }
 
 static void clear_targets(hm_batch *batch, int32_t row) {

@@ -1,5 +1,6 @@
 /* batch.h: the network's input of one step: pictures and targets padded to a fixed capacity, in the layout that
- * hm_targets (ops/match_cost) expects. Letters: B pictures, T targets of one picture, H W network size in pixels. */
+ * hm_targets (ops/match_cost) expects. Letters: B pictures, T targets of one picture, H W network size in pixels, which
+ * may change from one filling to the next. */
 #ifndef HM_DATA_BATCH_H
 #define HM_DATA_BATCH_H
 
@@ -7,7 +8,8 @@
 #include "data/view.h"
 
 typedef struct hm_batch {
-    int32_t b, t, h, w;   /* capacities B, T, H, W */
+    int32_t b, t;         /* capacities B, T */
+    int32_t h, w;         /* H, W at present */
     int32_t n;            /* pictures in use; the rest is zero with count 0 */
     float *images;        /* [B, 3, H, W] normalised */
     int32_t *counts;      /* [B] targets in use */
@@ -21,9 +23,12 @@ typedef struct hm_batch {
     int64_t epoch, index; /* which batch of which epoch */
 } hm_batch;
 
+/* h x w is the size at first, and no later one has more pixels. */
 hm_status hm_batch_new(hm_batch *out, int32_t b, int32_t t, int32_t h, int32_t w, bool masks);
 size_t hm_batch_bytes(int32_t b, int32_t t, int32_t h, int32_t w, bool masks); /* that such a batch takes */
 void hm_batch_free(hm_batch *batch);                                           /* takes NULL and half-built objects */
+/* Another size; what the rows hold is lost. */
+void hm_batch_resize(hm_batch *batch, int32_t h, int32_t w);
 /* n = first, and every row from `first` on zero. */
 void hm_batch_clear(hm_batch *batch, int32_t first);
 

@@ -57,15 +57,27 @@ static int32_t rows_of(const hm_loader *l, int64_t batch) {
     return (int32_t)(rest < l->o.batch ? rest : l->o.batch);
 }
 
+/* Batches of one optimizer step, on every rank, have one size. */
+static void draw_size(const hm_loader *l, hm_batch *batch) {
+    char stream[64];
+    if (l->o.n_sides == 0)
+        return;
+    snprintf(stream, sizeof stream, "size.%lld", (long long)batch->epoch);
+    const uint64_t bits = hm_rng_bits(hm_rng_key(l->o.seed, stream), (uint64_t)(batch->index / l->o.accumulate));
+    const int32_t side = l->o.sides[bits % (uint64_t)l->o.n_sides];
+    hm_batch_resize(batch, side, side);
+}
+
 static void slot_reset(hm_loader *l, int64_t batch) {
     slot *const s = &l->ring[batch % l->o.ahead];
     free(s->message);
     s->message = NULL;
     s->status = HM_OK;
     s->left = batch < l->batches ? rows_of(l, batch) : 0;
-    hm_batch_clear(&s->batch, s->left);
     s->batch.epoch = l->epoch;
     s->batch.index = batch;
+    draw_size(l, &s->batch);
+    hm_batch_clear(&s->batch, s->left);
 }
 
 /* Fills the row of one job; called without the mutex. */
@@ -217,6 +229,8 @@ static hm_status complete_options(hm_loader_options *o, const hm_dataset *d) {
     o->accumulate = o->accumulate == 0 ? 1 : o->accumulate;
     o->ranks = o->ranks == 0 ? 1 : o->ranks;
     o->ahead = o->ahead == 0 ? HM_LOADER_AHEAD : o->ahead;
+    if (o->n_sides > 0)
+        o->h = o->w = o->sides[o->n_sides - 1];
     if (o->threads == 0)
         o->threads = processors < 1 ? 1 : processors > 8 ? 8 : (int32_t)processors;
     if (o->batch < 1 || o->batch > 65536 || o->accumulate < 1 || o->accumulate > 65536)

@@ -8,17 +8,19 @@
 #define HM_LOADER_AHEAD 3 /* batches held at once, unless the options say */
 
 typedef struct hm_loader_options {
-    int32_t batch;       /* pictures of one batch of one rank */
-    int32_t accumulate;  /* batches of one optimizer step (0 = 1) */
-    int32_t h, w;        /* network size, pixels */
-    int32_t targets;     /* capacity of one picture; 0 = the data set's largest count */
-    bool masks;          /* make mask bits */
-    bool train;          /* true: shuffled, augmented, whole steps only; false: in order, plain, last batch short */
-    hm_augment augment;  /* used when `train` */
-    uint64_t seed;       /* of shuffling and augmentation */
-    int32_t threads;     /* that decode; 0 = one for each processor, at most 8 */
-    int32_t ahead;       /* batches held at once, the caller's included; 0 = HM_LOADER_AHEAD */
-    int32_t rank, ranks; /* this process among `ranks` (0 = 1): it takes every ranks-th picture */
+    int32_t batch;        /* pictures of one batch of one rank */
+    int32_t accumulate;   /* batches of one optimizer step (0 = 1) */
+    int32_t h, w;         /* network size, pixels; or, where `sides` are given: */
+    const int32_t *sides; /* [n_sides] of squares, ascending, one drawn for every optimizer step; kept by the caller */
+    int32_t n_sides;      /* 0: none */
+    int32_t targets;      /* capacity of one picture; 0 = the data set's largest count */
+    bool masks;           /* make mask bits */
+    bool train;           /* true: shuffled, augmented, whole steps only; false: in order, plain, last batch short */
+    hm_augment augment;   /* used when `train` */
+    uint64_t seed;        /* of shuffling, sizes and augmentation */
+    int32_t threads;      /* that decode; 0 = one for each processor, at most 8 */
+    int32_t ahead;        /* batches held at once, the caller's included; 0 = HM_LOADER_AHEAD */
+    int32_t rank, ranks;  /* this process among `ranks` (0 = 1): it takes every ranks-th picture */
 } hm_loader_options;
 
 typedef struct hm_loader hm_loader;

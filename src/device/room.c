@@ -53,7 +53,7 @@ static bool emulated(void) {
 size_t hm_device_libraries(hm_device device) {
     if (device == HM_DEVICE_CPU)
         return 64 * MIB;
-    return emulated() ? 0 : HM_CUDA_WORKSPACE + 256 * MIB;
+    return emulated() ? 0 : HM_CUDA_ROOMS * HM_CUDA_ROOM + 256 * MIB;
 }
 
 hm_status hm_device_room(hm_device device, hm_room *out) {
@@ -63,7 +63,7 @@ hm_status hm_device_room(hm_device device, hm_room *out) {
         return HM_OK;
     }
     HM_TRY(hm_cuda_describe(&gpu));
-    *out = (hm_room){.free = gpu.free + (emulated() ? 0 : HM_CUDA_WORKSPACE)};
+    *out = (hm_room){.free = gpu.free + (emulated() ? 0 : HM_CUDA_ROOMS * HM_CUDA_ROOM)};
     snprintf(out->name, sizeof out->name, "the GPU (%s)", gpu.name);
     return HM_OK;
 }

@@ -114,7 +114,7 @@ hm_status hm_detector_plan(hm_detector_memory *out, const hm_model_config *c, co
     *out = (hm_detector_memory){.weights = stored_bytes(d->g),
                                 .activations = plan.bytes,
                                 .unshared = plan.unshared,
-                                .inputs = hm_exec_feed_bytes(&plan, o->device)};
+                                .inputs = hm_arena_feed_bytes(plan.inputs, o->device) + hm_exec_own_bytes(o->device)};
     hm_plan_free(&plan);
     hm_detector_free(d);
     return st;

@@ -25,11 +25,25 @@ typedef struct walk {
     int *first;   /* by tensor id: its first reader, the last one to find a term */
 } walk;
 
+/* Where the later of two terms comes from an op that adds one to its result, it gets the other. */
+static bool add_within(terms *f) {
+    const hm_tensor *const early = f->of[0], *const late = f->of[1];
+    hm_node *const n = late->producer;
+    if (f->n != 2 || n == NULL || n->op->plus == 0 || n->in[n->op->plus] != NULL || n->out[0] != late)
+        return false;
+    if (early == late || (early->producer != NULL && early->producer->id >= n->id))
+        return false;
+    n->in[n->op->plus] = f->of[0];
+    f->of[0] = f->of[1];
+    f->n = 1;
+    return true;
+}
+
 static hm_status add_up(walk *w, const hm_tensor *t) {
     hm_graph *const g = w->g;
     terms *const f = &w->found[t->id];
     const char *const scope = g->scope;
-    if (f->n > 1) {
+    if (f->n > 1 && !add_within(f)) {
         g->scope = f->scope;
         f->of[0] = hm_graph_apply(g, hm_ops_add, NULL, 0, f->of, f->n);
         f->n = 1;

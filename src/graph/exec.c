@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include <omp.h>
@@ -53,7 +52,7 @@ static hm_status bind(hm_exec *e, hm_store *store) {
             HM_TRY(bind_stored(e, store, t));
             continue;
         }
-        e->data[i] = e->arena + e->plan.offset[i];
+        e->data[i] = e->arena->memory + e->plan.offset[i];
         const size_t end = e->plan.offset[i] + hm_exec_bytes(e, t);
         e->used = end > e->used ? end : e->used;
     }
@@ -93,7 +92,7 @@ static hm_status make_calls(hm_exec *e) {
         *c = (hm_call){.node = node, .in = at, .out = at + node->n_in, .slot = &e->slots[k], .run = &e->run};
         const size_t bytes = e->opt.reference ? 0 : hm_node_work(node, &e->opt);
         if (bytes > 0) {
-            c->work = e->arena + e->plan.work_offset[k];
+            c->work = e->arena->memory + e->plan.work_offset[k];
             e->used = e->plan.work_offset[k] + bytes > e->used ? e->plan.work_offset[k] + bytes : e->used;
         }
         e->staged[k] = !e->opt.reference && e->gpu == NULL && hm_node_staged(node);
@@ -104,18 +103,16 @@ static hm_status make_calls(hm_exec *e) {
     return HM_OK;
 }
 
-/* Pages are mapped, not touched: memory that no run uses costs nothing. */
-static hm_status map_arena(hm_exec *e) {
-    if (e->opt.device == HM_DEVICE_CUDA)
-        return hm_exec_gpu_open(e);
-    const size_t bytes = e->plan.bytes ? e->plan.bytes : 1;
-    void *const p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        HM_FAIL(HM_ERR_MEMORY, "the plan needs %.1f MiB for activations, which the system does not have",
-                bytes / 1048576.0);
-    madvise(p, bytes, MADV_HUGEPAGE);
-    e->arena = p;
-    return HM_OK;
+/* The one that is lent, or one that is made for this plan. */
+static hm_status take_arena(hm_exec *e) {
+    e->arena = e->opt.arena;
+    if (e->arena == NULL) {
+        HM_TRY(hm_arena_create(&e->own, e->opt.device, e->plan.bytes, e->plan.inputs));
+        e->arena = e->own;
+    }
+    if (e->plan.bytes > e->arena->bytes || e->plan.inputs > e->arena->inputs)
+        HM_FAIL(HM_ERR_INTERNAL, "the arena has %zu bytes and the plan needs %zu", e->arena->bytes, e->plan.bytes);
+    return e->opt.device == HM_DEVICE_CUDA ? hm_exec_gpu_open(e) : HM_OK;
 }
 
 hm_status hm_exec_create(hm_exec **out, hm_graph *g, hm_store *store, const hm_exec_options *opt) {
@@ -134,7 +131,7 @@ hm_status hm_exec_create(hm_exec **out, hm_graph *g, hm_store *store, const hm_e
     HM_TRY_TO(st, fail, hm_alloc(&e->calls, g->n_nodes, sizeof(hm_call)));
     HM_TRY_TO(st, fail, hm_alloc(&e->staged, g->n_nodes, sizeof(bool)));
     HM_TRY_TO(st, fail, hm_alloc(&e->seconds, g->n_nodes, sizeof(double)));
-    HM_TRY_TO(st, fail, map_arena(e));
+    HM_TRY_TO(st, fail, take_arena(e));
     HM_TRY_TO(st, fail, bind(e, store));
     HM_TRY_TO(st, fail, make_calls(e));
     if (e->gpu != NULL)
@@ -156,8 +153,7 @@ void hm_exec_free(hm_exec *e) {
         free(e->params[i]);
     if (e->gpu != NULL)
         hm_exec_gpu_close(e);
-    else if (e->arena != NULL)
-        munmap(e->arena, e->plan.bytes ? e->plan.bytes : 1);
+    hm_arena_free(e->own);
     hm_plan_free(&e->plan);
     free(e->data);
     free(e->params);
@@ -287,17 +283,17 @@ static void start_run(hm_exec *e, uint64_t seed, int64_t step) {
 
 static hm_status run_all(hm_exec *e) {
     if (e->opt.guard)
-        hm_exec_poison(e, e->arena);
+        hm_exec_poison(e, e->arena->memory);
     for (size_t k = 0; k < e->g->n_nodes; k++)
         HM_TRY(run_node(e, k));
     note_watched(e);
-    return e->opt.guard ? hm_exec_find_damage(e, e->arena) : HM_OK;
+    return e->opt.guard ? hm_exec_find_damage(e, e->arena->memory) : HM_OK;
 }
 
 hm_status hm_exec_run(hm_exec *e, uint64_t seed, int64_t step) {
     start_run(e, seed, step);
     const hm_status st = e->gpu != NULL ? hm_exec_gpu_run(e) : run_all(e);
-    e->runs++;
+    e->place[e->runs++ % HM_KEPT_GPU] = e->arena->runs++;
     return st;
 }
 
@@ -312,11 +308,13 @@ const float *hm_exec_unrounded(const hm_exec *e, const hm_node *n, int o) {
 
 hm_status hm_exec_rehearse(hm_exec *e, int ago, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
                            void *user) {
+    const int kept = e->gpu != NULL ? HM_KEPT_GPU : HM_KEPT_CPU;
+    const int64_t run = e->runs - 1 - ago;
+    if (ago < 0 || ago >= kept || run < 0 || e->arena->runs - e->place[run % HM_KEPT_GPU] > kept)
+        HM_FAIL(HM_ERR_INTERNAL, "the inputs of run %lld are not kept", (long long)run);
     start_run(e, seed, step);
     if (e->gpu != NULL)
-        return hm_exec_gpu_rehearse(e, ago, stop, user);
-    if (ago != 0)
-        HM_FAIL(HM_ERR_INTERNAL, "only the last run's inputs are kept");
+        return hm_exec_gpu_rehearse(e, e->place[run % HM_KEPT_GPU], stop, user);
     for (size_t k = 0; k < e->g->n_nodes; k++) {
         const hm_node *const n = e->g->nodes[k];
         if (n->op->updates)

@@ -42,11 +42,20 @@ typedef struct hm_plan {
     int *root;           /* by tensor id: the tensor whose memory it uses */
 } hm_plan;
 
+/* The memory that a plan speaks of, and on the GPU the room in which inputs travel. Executors may share one as long as
+ * they never run at once; then all inputs must be written before every run. */
+typedef struct hm_arena hm_arena;
+
+/* `bytes` and `inputs` as the plans have them: the largest of those that share it. It must outlive its executors. */
+hm_status hm_arena_create(hm_arena **out, hm_device device, size_t bytes, size_t inputs);
+void hm_arena_free(hm_arena *a); /* takes NULL */
+
 typedef struct hm_exec_options {
     bool reference; /* run reference kernels in double precision */
     bool guard;     /* no reuse; guard bytes behind every buffer, results poisoned with NaN before each run (tests) */
     bool profile;   /* time every node */
     hm_device device;
+    hm_arena *arena;          /* lent; NULL: one of its own */
     bool deterministic, tf32; /* cuda: see hm_run */
     hm_isa isa;
     int threads;
@@ -56,9 +65,10 @@ hm_exec_options hm_exec_defaults(void); /* best instruction set (or HM_ISA), all
 
 hm_status hm_plan_make(hm_plan *out, const hm_graph *g, const hm_exec_options *opt);
 void hm_plan_free(hm_plan *p);
-/* What an executor of that plan allocates besides the arena on its device: on the GPU, room for inputs on their way.
- * And what noting `list` at the end of every run takes (hm_exec_watch). */
-size_t hm_exec_feed_bytes(const hm_plan *p, hm_device device);
+/* What is taken of the device besides `bytes` of a plan: by an arena, for inputs on their way; by an executor; and by
+ * noting `list` at the end of every run (hm_exec_watch). */
+size_t hm_arena_feed_bytes(size_t inputs, hm_device device);
+size_t hm_exec_own_bytes(hm_device device);
 size_t hm_exec_watch_bytes(const hm_tensor *const *list, int n, hm_device device);
 
 /* Whether the node's kernel gets fp32 copies of its half tensors, and the bytes that it works in: the op's workspace,
@@ -101,8 +111,9 @@ const float *hm_exec_unrounded(const hm_exec *e, const hm_node *n, int o);
 /* The same for a node whose kernel rounds as it stores: runs it once more, in memory of its own. *out must be freed;
  * NULL for a node that wrote over its input, and on the GPU. */
 hm_status hm_exec_widened(hm_exec *e, const hm_node *n, int o, float **out);
-/* A run that changes nothing that outlives it (nodes that update are left out), on the inputs of the last run but `ago`
- * (0; on the GPU also 1); ends after the node for which `stop` says so. */
+/* A run that changes nothing that outlives it (nodes that update are left out), on the inputs of the last run but
+ * `ago`; ends after the node for which `stop` says so. The inputs are kept of the last run that was made in the arena,
+ * on the GPU of the last two. */
 hm_status hm_exec_rehearse(hm_exec *e, int ago, uint64_t seed, int64_t step, bool (*stop)(void *user, const hm_node *n),
                            void *user);
 

@@ -1,13 +1,12 @@
 /* exec_cuda.c: running a graph on the GPU. The first run enqueues node by node (and lets libraries prepare); the second
- * is captured; from then on a run is one launch of that graph. Inputs lie in pinned memory twice, so that the host
- * fills one set while the other travels on the upload stream; watched numbers come back into a ring. */
+ * is captured, each node behind those that it must follow (exec_order.c); from then on a run is one launch of that
+ * graph. Inputs lie in the arena's pinned memory twice, so that the host fills one set while the other travels on the
+ * upload stream; watched numbers come back into a ring. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "graph/exec_inner.h"
-
-#define SETS 2
 
 /* An input of the graph: where its numbers wait, on the host and on the device. */
 typedef struct feed {
@@ -15,20 +14,17 @@ typedef struct feed {
     void *to;
     size_t at, bytes; /* in a set */
     bool dirty;
-    bool sent[SETS]; /* a set's last run took it along */
+    bool sent[HM_KEPT_GPU]; /* the last run with a set took it along */
 } feed;
 
 struct hm_exec_gpu {
     hm_cuda *device;
-    void *arena;
     hm_cuda_draw *draw; /* on the device */
     hm_cuda_graph *captured;
+    bool *products; /* by node id: has multiplied matrices in a run so far */
     feed *feeds;
     int *feed_of; /* by tensor id: index into feeds, or -1 */
-    size_t n_feeds, set_bytes;
-    unsigned char *pinned[SETS], *arrived[SETS];
-    hm_cuda_event *taken[SETS]; /* passed once the device has taken a set over */
-    bool was_taken[SETS];
+    size_t n_feeds;
     hm_cuda_event **marks; /* [n_nodes + 1] with profile */
     /* watched tensors */
     const float **sources; /* these four on the device */
@@ -41,13 +37,11 @@ struct hm_exec_gpu {
 hm_status hm_exec_gpu_open(hm_exec *e) {
     HM_TRY(hm_alloc(&e->gpu, 1, sizeof *e->gpu));
     HM_TRY(hm_cuda_open(&e->gpu->device));
-    HM_TRY(hm_cuda_alloc(e->gpu->device, &e->gpu->arena, e->plan.bytes));
-    e->arena = e->gpu->arena;
     return e->store != NULL ? hm_store_use(e->store, e->gpu->device, false) : HM_OK;
 }
 
-size_t hm_exec_feed_bytes(const hm_plan *p, hm_device device) {
-    return device == HM_DEVICE_CUDA ? SETS * p->inputs + sizeof(hm_cuda_draw) : 0;
+size_t hm_exec_own_bytes(hm_device device) {
+    return device == HM_DEVICE_CUDA ? sizeof(hm_cuda_draw) : 0;
 }
 
 static hm_status make_feeds(hm_exec *e) {
@@ -55,20 +49,15 @@ static hm_status make_feeds(hm_exec *e) {
     HM_TRY(hm_alloc(&u->feeds, e->g->n_tensors + 1, sizeof *u->feeds));
     HM_TRY(hm_alloc(&u->feed_of, e->g->n_tensors + 1, sizeof *u->feed_of));
     u->feeds[u->n_feeds++] = (feed){.to = u->draw, .bytes = sizeof *u->draw};
-    u->set_bytes = hm_align_up(sizeof *u->draw);
+    size_t at = hm_align_up(sizeof *u->draw);
     for (size_t i = 0; i < e->g->n_tensors; i++) {
         const hm_tensor *const t = e->g->tensors[i];
         u->feed_of[i] = -1;
         if (t->storage != HM_INPUT || t->base != NULL)
             continue;
         u->feed_of[i] = (int)u->n_feeds;
-        u->feeds[u->n_feeds++] = (feed){.t = t, .to = e->data[i], .at = u->set_bytes, .bytes = hm_exec_bytes(e, t)};
-        u->set_bytes += hm_align_up(hm_exec_bytes(e, t));
-    }
-    for (int k = 0; k < SETS; k++) {
-        HM_TRY(hm_cuda_alloc_host(u->device, (void **)&u->pinned[k], u->set_bytes));
-        HM_TRY(hm_cuda_alloc(u->device, (void **)&u->arrived[k], u->set_bytes));
-        HM_TRY(hm_cuda_event_new(&u->taken[k]));
+        u->feeds[u->n_feeds++] = (feed){.t = t, .to = e->data[i], .at = at, .bytes = hm_exec_bytes(e, t)};
+        at += hm_align_up(hm_exec_bytes(e, t));
     }
     return HM_OK;
 }
@@ -76,6 +65,7 @@ static hm_status make_feeds(hm_exec *e) {
 hm_status hm_exec_gpu_ready(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;
     HM_TRY(hm_cuda_alloc(u->device, (void **)&u->draw, sizeof *u->draw));
+    HM_TRY(hm_alloc(&u->products, e->g->n_nodes, sizeof *u->products));
     for (size_t k = 0; k < e->g->n_nodes; k++) {
         e->calls[k].cuda = u->device;
         e->calls[k].draw = u->draw;
@@ -96,11 +86,6 @@ void hm_exec_gpu_close(hm_exec *e) {
     if (u->device != NULL)
         hm_cuda_wait(u->device);
     hm_cuda_graph_free(u->captured);
-    for (int k = 0; k < SETS; k++) {
-        hm_cuda_free_host(u->pinned[k]);
-        hm_cuda_free(u->arrived[k]);
-        hm_cuda_event_free(u->taken[k]);
-    }
     for (int k = 0; k < HM_WATCH_RUNS; k++)
         hm_cuda_event_free(u->noted[k]);
     for (size_t k = 0; u->marks != NULL && k <= e->g->n_nodes; k++)
@@ -112,7 +97,7 @@ void hm_exec_gpu_close(hm_exec *e) {
     hm_cuda_free_host(u->ring);
     e->watch.slots = NULL; /* was the ring */
     hm_cuda_free(u->draw);
-    hm_cuda_free(u->arena);
+    free(u->products);
     free(u->marks);
     free(u->feeds);
     free(u->feed_of);
@@ -122,14 +107,14 @@ void hm_exec_gpu_close(hm_exec *e) {
 
 /* ---- feeding */
 
-static hm_status put(hm_exec *e, feed *f, const void *numbers) {
-    hm_exec_gpu *const u = e->gpu;
-    const int set = (int)(e->runs % SETS);
-    if (u->was_taken[set]) { /* by the run before the last one */
-        HM_TRY(hm_cuda_event_wait(u->taken[set]));
-        u->was_taken[set] = false;
+static hm_status put(const hm_exec *e, feed *f, const void *numbers) {
+    hm_arena *const a = e->arena;
+    const int set = (int)(a->runs % HM_KEPT_GPU);
+    if (a->was_taken[set]) { /* by the run before the last one */
+        HM_TRY(hm_cuda_event_wait(a->taken[set]));
+        a->was_taken[set] = false;
     }
-    memcpy(u->pinned[set] + f->at, numbers, f->bytes);
+    memcpy(a->pinned[set] + f->at, numbers, f->bytes);
     f->dirty = true;
     return HM_OK;
 }
@@ -146,22 +131,23 @@ hm_status hm_exec_gpu_read(hm_exec *e, const hm_tensor *t, void *numbers) {
 
 static hm_status take_feeds(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;
-    const int set = (int)(e->runs % SETS);
+    hm_arena *const a = e->arena;
+    const int set = (int)(a->runs % HM_KEPT_GPU);
     const hm_cuda_draw draw = {e->run.seed, e->run.step};
     HM_TRY(put(e, &u->feeds[0], &draw));
     for (size_t i = 0; i < u->n_feeds; i++)
         if (u->feeds[i].dirty)
-            HM_TRY(hm_cuda_upload(u->device, u->arrived[set] + u->feeds[i].at, u->pinned[set] + u->feeds[i].at,
-                                  u->feeds[i].bytes, e->runs >= SETS ? u->taken[set] : NULL));
+            HM_TRY(hm_cuda_upload(u->device, a->arrived[set] + u->feeds[i].at, a->pinned[set] + u->feeds[i].at,
+                                  u->feeds[i].bytes, a->runs >= HM_KEPT_GPU ? a->taken[set] : NULL));
     HM_TRY(hm_cuda_uploaded(u->device));
     for (size_t i = 0; i < u->n_feeds; i++) {
         if (u->feeds[i].dirty)
-            HM_TRY(hm_cuda_copy(u->device, u->feeds[i].to, u->arrived[set] + u->feeds[i].at, u->feeds[i].bytes));
+            HM_TRY(hm_cuda_copy(u->device, u->feeds[i].to, a->arrived[set] + u->feeds[i].at, u->feeds[i].bytes));
         u->feeds[i].sent[set] = u->feeds[i].dirty;
         u->feeds[i].dirty = false;
     }
-    u->was_taken[set] = true;
-    return hm_cuda_event_record(u->device, u->taken[set]);
+    a->was_taken[set] = true;
+    return hm_cuda_event_record(u->device, a->taken[set]);
 }
 
 /* ---- watching */
@@ -227,7 +213,10 @@ static hm_status enqueue_node(hm_exec *e, size_t k) {
     const hm_node *const n = e->g->nodes[k];
     if (n->op->view)
         return HM_OK;
+    const int64_t before = hm_cuda_count().products;
+    hm_cuda_use_room(e->gpu->device, n->op->aside);
     const hm_status st = n->op->cuda(&e->calls[k]);
+    e->gpu->products[k] |= hm_cuda_count().products > before;
     return st == HM_OK ? HM_OK : hm_fail_in(st, "%s in \"%s\"", n->op->name, n->scope);
 }
 
@@ -242,10 +231,71 @@ static hm_status enqueue_all(hm_exec *e) {
     return pack_watched(e);
 }
 
+/* Places of the graph under capture at which nodes end. */
+typedef struct ends {
+    hm_cuda_place *list;
+    size_t cap;
+    size_t *first;        /* [n_nodes + 1]: where those of each node begin in the list */
+    hm_cuda_place *after; /* those that the node at hand follows */
+    size_t cap_after;
+} ends;
+
+/* What is enqueued next follows what node k must follow. */
+static hm_status go_after(const hm_exec *e, ends *s, const hm_order *o, size_t k) {
+    size_t n = 0;
+    for (int i = o->first[k]; i < o->first[k + 1]; i++) {
+        const size_t from = s->first[o->before[i]], count = s->first[o->before[i] + 1] - from;
+        HM_TRY(hm_grow(&s->after, &s->cap_after, n + count + 1, sizeof *s->after));
+        for (size_t j = 0; j < count; j++)
+            s->after[n++] = s->list[from + j];
+    }
+    return hm_cuda_capture_after(e->gpu->device, s->after, n);
+}
+
+static hm_status note_ends(const hm_exec *e, ends *s, size_t k) {
+    hm_cuda_place const *places;
+    size_t n, at = s->first[k];
+    HM_TRY(hm_cuda_capture_places(e->gpu->device, &places, &n));
+    HM_TRY(hm_grow(&s->list, &s->cap, at + n + 1, sizeof *s->list));
+    for (size_t i = 0; i < n; i++)
+        s->list[at++] = places[i];
+    s->first[k + 1] = at;
+    return HM_OK;
+}
+
+static hm_status enqueue_in_order(hm_exec *e, ends *s, const hm_order *o) {
+    const size_t n = e->g->n_nodes;
+    HM_TRY(hm_alloc(&s->first, n + 1, sizeof *s->first));
+    for (size_t k = 0; k < n; k++) {
+        if (e->g->nodes[k]->op->view) {
+            s->first[k + 1] = s->first[k];
+            continue;
+        }
+        HM_TRY(go_after(e, s, o, k));
+        HM_TRY(enqueue_node(e, k));
+        HM_TRY(note_ends(e, s, k));
+    }
+    HM_TRY(go_after(e, s, o, n));
+    return pack_watched(e);
+}
+
+/* Nodes that have nothing to do with each other may run at the same time. */
+static hm_status enqueue_side_by_side(hm_exec *e) {
+    hm_order o;
+    ends s = {0};
+    HM_TRY(hm_exec_order(&o, e, e->gpu->products));
+    const hm_status st = enqueue_in_order(e, &s, &o);
+    free(s.list);
+    free(s.first);
+    free(s.after);
+    hm_order_free(&o);
+    return st;
+}
+
 static hm_status capture(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;
     HM_TRY(hm_cuda_capture_begin(u->device));
-    const hm_status st = enqueue_all(e);
+    const hm_status st = enqueue_side_by_side(e);
     if (st != HM_OK) {
         hm_cuda_graph *part;
         hm_cuda_capture_end(u->device, &part);
@@ -283,15 +333,15 @@ static hm_status run_guarded(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;
     unsigned char *image;
     HM_TRY(hm_alloc(&image, e->plan.bytes + 1, 1));
-    hm_status st = hm_cuda_read(u->device, image, u->arena, e->plan.bytes);
+    hm_status st = hm_cuda_read(u->device, image, e->arena->memory, e->plan.bytes);
     if (st == HM_OK) {
         hm_exec_poison(e, image);
-        st = hm_cuda_write(u->device, u->arena, image, e->plan.bytes);
+        st = hm_cuda_write(u->device, e->arena->memory, image, e->plan.bytes);
     }
     if (st == HM_OK)
         st = step_through(e);
     if (st == HM_OK)
-        st = hm_cuda_read(u->device, image, u->arena, e->plan.bytes);
+        st = hm_cuda_read(u->device, image, e->arena->memory, e->plan.bytes);
     if (st == HM_OK)
         st = hm_exec_find_damage(e, image);
     free(image);
@@ -319,22 +369,19 @@ hm_status hm_exec_gpu_run(hm_exec *e) {
     return note_watched(e);
 }
 
-/* The inputs of an earlier run once more; what draws are named after is the caller's. */
-static hm_status restore_feeds(hm_exec *e, int ago) {
+/* The inputs of the arena's run `run` once more; what draws are named after is the caller's. */
+static hm_status restore_feeds(hm_exec *e, int64_t run) {
     hm_exec_gpu *const u = e->gpu;
-    const int64_t run = e->runs - 1 - ago;
     const hm_cuda_draw draw = {e->run.seed, e->run.step};
-    if (ago >= SETS || run < 0)
-        HM_FAIL(HM_ERR_INTERNAL, "the inputs of run %lld are not kept", (long long)run);
-    const int set = (int)(run % SETS);
+    const int set = (int)(run % HM_KEPT_GPU);
     for (size_t i = 1; i < u->n_feeds; i++)
         if (u->feeds[i].sent[set])
-            HM_TRY(hm_cuda_copy(u->device, u->feeds[i].to, u->arrived[set] + u->feeds[i].at, u->feeds[i].bytes));
+            HM_TRY(hm_cuda_copy(u->device, u->feeds[i].to, e->arena->arrived[set] + u->feeds[i].at, u->feeds[i].bytes));
     return hm_cuda_write(u->device, u->draw, &draw, sizeof draw);
 }
 
-hm_status hm_exec_gpu_rehearse(hm_exec *e, int ago, bool (*stop)(void *user, const hm_node *n), void *user) {
-    HM_TRY(restore_feeds(e, ago));
+hm_status hm_exec_gpu_rehearse(hm_exec *e, int64_t run, bool (*stop)(void *user, const hm_node *n), void *user) {
+    HM_TRY(restore_feeds(e, run));
     if (e->store != NULL)
         HM_TRY(hm_store_use(e->store, e->gpu->device, false));
     for (size_t k = 0; k < e->g->n_nodes; k++) {

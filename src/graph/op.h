@@ -63,6 +63,8 @@ struct hm_op {
     bool view;                                  /* output 0 is input 0 under another shape: no kernel, no memory */
     bool in_place; /* output 0 may overwrite input 0 (same count and dtype): the kernel reads before it writes */
     bool updates;  /* output o is stored in input o (parameters, moments) */
+    int plus;      /* optional input whose numbers are added to output 0, for autodiff to fill; 0: none */
+    bool aside;    /* cuda: nothing waits for the outputs soon, so that it may run beside what comes next */
 };
 
 /* Output `o` (in order) of a node under inference. */

@@ -7,6 +7,8 @@
 #include "graph/exec.h"
 
 #define ALIGN ((size_t)64)
+/* Nodes for which the memory of an op that runs aside stays its own, so that nothing waits for it. */
+#define LINGER 8
 
 typedef struct block {
     int first, last; /* node ids between which it lives */
@@ -51,8 +53,13 @@ static bool in_arena(const hm_tensor *t) {
     return t->storage == HM_TEMP || t->storage == HM_INPUT;
 }
 
-/* last[t] = last node that reads tensor t through any of its views. */
-static void find_lifetimes(const hm_graph *g, const int *root, int *first, int *last) {
+/* The node up to which memory that node n uses stays its own, wherever else it ends. */
+static int released(const hm_node *n, const hm_exec_options *opt) {
+    return n->id + (n->op->aside && opt->device == HM_DEVICE_CUDA ? LINGER : 0);
+}
+
+/* last[t] = last node that needs tensor t through any of its views. */
+static void find_lifetimes(const hm_graph *g, const hm_exec_options *opt, const int *root, int *first, int *last) {
     const int end = (int)g->n_nodes;
     for (size_t i = 0; i < g->n_tensors; i++) {
         first[i] = end;
@@ -61,17 +68,18 @@ static void find_lifetimes(const hm_graph *g, const int *root, int *first, int *
     for (size_t i = 0; i < g->n_tensors; i++) {
         const hm_tensor *const t = g->tensors[i];
         const int r = root[i];
-        const int born = t->storage == HM_INPUT ? 0 : t->producer != NULL ? t->producer->id : 0;
+        const bool made = t->storage != HM_INPUT && t->producer != NULL;
+        const int born = made ? t->producer->id : 0, least = made ? released(t->producer, opt) : 0;
         first[r] = born < first[r] ? born : first[r];
-        last[r] = born > last[r] ? born : last[r];
+        last[r] = least > last[r] ? least : last[r];
         if (t->keep || t->storage == HM_INPUT)
             last[r] = end;
     }
     for (int k = 0; k < end; k++)
         for (int i = 0; i < g->nodes[k]->n_in; i++)
             if (g->nodes[k]->in[i] != NULL) {
-                const int r = root[g->nodes[k]->in[i]->id];
-                last[r] = k > last[r] ? k : last[r];
+                const int r = root[g->nodes[k]->in[i]->id], needed = released(g->nodes[k], opt);
+                last[r] = needed > last[r] ? needed : last[r];
             }
 }
 
@@ -139,7 +147,7 @@ static size_t collect(const hm_graph *g, const hm_plan *p, const int *first, con
         const hm_node *const node = g->nodes[k];
         const size_t bytes = hm_align_up(hm_node_work(node, opt));
         if (bytes > 0)
-            blocks[n++] = (block){(int)k, (int)k, -1 - (int)k, bytes + (opt->guard ? ALIGN : 0), 0};
+            blocks[n++] = (block){(int)k, released(node, opt), -1 - (int)k, bytes + (opt->guard ? ALIGN : 0), 0};
     }
     return n;
 }
@@ -181,7 +189,7 @@ hm_status hm_plan_make(hm_plan *out, const hm_graph *g, const hm_exec_options *o
     HM_TRY_TO(st, done, hm_alloc(&near, most, sizeof(block *)));
     for (size_t i = 0; i < g->n_tensors; i++)
         p.root[i] = g->tensors[i]->base != NULL ? g->tensors[i]->base->id : (int)i;
-    find_lifetimes(g, p.root, first, last);
+    find_lifetimes(g, opt, p.root, first, last);
     if (!opt->guard)
         merge_in_place(g, p.root, last);
     const size_t n = collect(g, &p, first, last, opt, blocks);

@@ -44,14 +44,30 @@ static void add_term(hm_criterion *c, hm_graph *g, const char *name, const char 
     c->terms[c->n_terms++] = (hm_loss_term){full, hm_graph_output(g, value, "%s", full), weight};
 }
 
-static void match(hm_criterion *c, hm_graph *g, const hm_model *m, int i, const hm_criterion_options *opt) {
-    hm_graph_scope(g, "matcher.%s", m->output_names[i]);
-    c->cost[i] = hm_match_cost(g, &m->outputs[i], &c->targets, opt->cost, opt->mask_point_sample_ratio, i);
-    const hm_tensor *const boxes = m->outputs[i].boxes;
-    c->match[i] = !opt->impose_match ? hm_assign(g, c->cost[i], c->targets.counts, m->groups)
-                  : boxes == NULL    ? NULL
-                                     : hm_graph_input(g, hm_graph_text(g, "match.%s", m->output_names[i]), HM_I32,
-                                                      HM_SHAPE(hm_dim(boxes, 0), hm_dim(boxes, 1)));
+/* Outputs with equally many queries at once. The proposals have fewer where the input has fewer tokens than queries. */
+static void assign_all(hm_criterion *c, hm_graph *g, const hm_model *m) {
+    if (g->status != HM_OK)
+        return;
+    for (int i = 0, n; i < m->n_outputs; i += n) {
+        for (n = 1; i + n < m->n_outputs && hm_dim(c->cost[i + n], 1) == hm_dim(c->cost[i], 1);)
+            n++;
+        hm_assign_all(g, c->match + i, c->cost + i, n, c->targets.counts, m->groups);
+    }
+}
+
+/* All costs, then all assignments. */
+static void match_all(hm_criterion *c, hm_graph *g, const hm_model *m, const hm_criterion_options *opt) {
+    for (int i = 0; i < m->n_outputs; i++) {
+        const hm_tensor *const boxes = m->outputs[i].boxes;
+        hm_graph_scope(g, "matcher.%s", m->output_names[i]);
+        c->cost[i] = hm_match_cost(g, &m->outputs[i], &c->targets, opt->cost, opt->mask_point_sample_ratio, i);
+        if (opt->impose_match && boxes != NULL)
+            c->match[i] = hm_graph_input(g, hm_graph_text(g, "match.%s", m->output_names[i]), HM_I32,
+                                         HM_SHAPE(hm_dim(boxes, 0), hm_dim(boxes, 1)));
+    }
+    hm_graph_scope(g, "matcher");
+    if (!opt->impose_match)
+        assign_all(c, g, m);
 }
 
 static void losses(hm_criterion *c, hm_graph *g, const hm_model *m, int i, const hm_criterion_options *opt) {
@@ -95,8 +111,7 @@ hm_status hm_criterion_build(hm_criterion *out, hm_graph *g, const hm_model *m, 
                              const hm_criterion_options *opt) {
     memset(out, 0, sizeof *out);
     make_targets(&out->targets, g, m, targets);
-    for (int i = 0; i < m->n_outputs; i++)
-        match(out, g, m, i, opt);
+    match_all(out, g, m, opt);
     for (int i = 0; i < m->n_outputs; i++)
         losses(out, g, m, i, opt);
     out->total = total(out, g);

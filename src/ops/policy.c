@@ -34,7 +34,8 @@ const hm_policy hm_policies[] = {
     ROW(resize_back, "a", "h", "few terms, summed in fp32"),
     /* statistics */
     ROW(layer_norm, "a", "hff", "mean and variance in fp32"),
-    ROW(layer_norm_back, "a", "hgg", "sums in fp32"),
+    ROW(layer_norm_back, "aaaaax", "hf", "sums in fp32"),
+    ROW(layer_norm_affine, "a", "g", "sums in fp32"),
     /* the residual stream: many small terms on one large sum */
     ROW(scale_residual, "xaa", "f", "residual sum"),
     ROW(scale_residual_back, "a", "hg", "elementwise, computed in fp32"),

@@ -31,7 +31,8 @@ static double largest(const hm_audit_table *t, const char *layer, bool backward,
         if (l->backward != backward || strcmp(l->layer, layer) != 0)
             continue;
         const hm_audit_cell *const c = &l->cells[step];
-        most = fmax(most, c->not_finite > 0 ? INFINITY : c->largest);
+        if (c->count > 0) /* else the step's input size has nothing of it */
+            most = fmax(most, c->not_finite > 0 ? INFINITY : c->largest);
     }
     return most;
 }

@@ -17,12 +17,19 @@ typedef struct entry {
     hm_magnitudes m;
 } entry;
 
+/* A graph's tensors among the entries. */
+typedef struct view {
+    const hm_graph *g;
+    int *entry_of; /* by tensor id; -1: not looked at */
+} view;
+
 struct hm_audit_recorder {
     FILE *file;
     char *path;
     entry *entries;
     size_t n;
-    int *entry_of; /* by tensor id; -1: not looked at */
+    view *views;
+    int n_views;
 };
 
 /* Output o's. A half copy of a weight belongs to the weight. */
@@ -45,16 +52,28 @@ static int find_or_add(hm_audit_recorder *r, const hm_node *n, int o) {
     return (int)r->n++;
 }
 
-static hm_status prepare(hm_audit_recorder *r, const char *path, const hm_graph *g) {
-    HM_TRY(hm_strdup(&r->path, path));
-    HM_TRY(hm_alloc(&r->entries, g->n_tensors + 1, sizeof *r->entries));
-    HM_TRY(hm_alloc(&r->entry_of, g->n_tensors + 1, sizeof *r->entry_of));
+static hm_status add_view(hm_audit_recorder *r, const hm_graph *g) {
+    view *const v = &r->views[r->n_views++];
+    v->g = g;
+    HM_TRY(hm_alloc(&v->entry_of, g->n_tensors + 1, sizeof *v->entry_of));
     for (size_t k = 0; k < g->n_nodes; k++) {
         const hm_node *const n = g->nodes[k];
         for (int o = 0; o < n->n_out; o++)
-            r->entry_of[n->out[o]->id] =
+            v->entry_of[n->out[o]->id] =
                 is_looked_at(n) && hm_dtype_is_float(n->out[o]->dtype) ? find_or_add(r, n, o) : -1;
     }
+    return HM_OK;
+}
+
+static hm_status prepare(hm_audit_recorder *r, const char *path, const hm_graph *const *graphs, int n) {
+    size_t most = 1;
+    for (int i = 0; i < n; i++)
+        most += graphs[i]->n_tensors;
+    HM_TRY(hm_strdup(&r->path, path));
+    HM_TRY(hm_alloc(&r->entries, most, sizeof *r->entries));
+    HM_TRY(hm_alloc(&r->views, (size_t)n, sizeof *r->views));
+    for (int i = 0; i < n; i++)
+        HM_TRY(add_view(r, graphs[i]));
     r->file = fopen(path, "w");
     if (r->file == NULL)
         HM_FAIL(HM_ERR_IO, "cannot create %s: %s", path, strerror(errno));
@@ -62,10 +81,10 @@ static hm_status prepare(hm_audit_recorder *r, const char *path, const hm_graph 
     return HM_OK;
 }
 
-hm_status hm_audit_begin(hm_audit_recorder **out, const char *path, const hm_graph *g) {
+hm_status hm_audit_begin(hm_audit_recorder **out, const char *path, const hm_graph *const *graphs, int n) {
     hm_audit_recorder *r = NULL;
     HM_TRY(hm_alloc(&r, 1, sizeof *r));
-    const hm_status st = prepare(r, path, g);
+    const hm_status st = prepare(r, path, graphs, n);
     if (st != HM_OK) {
         hm_audit_end(r);
         return st;
@@ -74,10 +93,18 @@ hm_status hm_audit_begin(hm_audit_recorder **out, const char *path, const hm_gra
     return HM_OK;
 }
 
+static const int *entries_of(const hm_audit_recorder *r, const hm_node *n) {
+    int i = 0;
+    while ((size_t)n->id >= r->views[i].g->n_nodes || r->views[i].g->nodes[n->id] != n)
+        i++;
+    return r->views[i].entry_of;
+}
+
 void hm_audit_hook(void *recorder, hm_exec *e, const hm_node *n) {
     hm_audit_recorder *const r = recorder;
+    const int *const entry_of = entries_of(r, n);
     for (int o = 0; o < n->n_out; o++) {
-        const int at = r->entry_of[n->out[o]->id];
+        const int at = entry_of[n->out[o]->id];
         if (at < 0)
             continue;
         const hm_magnitudes m = hm_magnitudes_made(e, n, o);
@@ -111,6 +138,8 @@ void hm_audit_end(hm_audit_recorder *r) {
         fclose(r->file);
     free(r->path);
     free(r->entries);
-    free(r->entry_of);
+    for (int i = 0; i < r->n_views; i++)
+        free(r->views[i].entry_of);
+    free(r->views);
     free(r);
 }

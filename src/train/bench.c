@@ -126,7 +126,7 @@ static hm_status prepare(bench *k) {
     if (o->count && !on_gpu(k))
         HM_FAIL(HM_ERR_ARG, "count is of what a step does to the GPU: give device cuda");
     HM_TRY(hm_step_build(&k->step, &k->request.config, &k->request.step));
-    HM_TRY(hm_memory_plan(&k->memory, &k->request, k->step));
+    HM_TRY(hm_memory_plan(&k->memory, &k->request));
     HM_TRY(hm_memory_check(&k->memory, &k->request, 0, words, sizeof words));
     fprintf(k->to, "memory       %s\n", words);
     HM_TRY(measure_peak(k));

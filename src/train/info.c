@@ -92,13 +92,14 @@ static hm_status device_of(const hm_info_options *o, hm_device *out) {
     return o->device == HM_DEVICE_CHOICE_CUDA ? HM_OK : hm_device_choose(o->device, out);
 }
 
-/* As training is by default. */
+/* As training is by default, but for multi_scale: both are told. */
 static hm_status request_of(hm_memory_request *out, const hm_info_options *o, const hm_model_config *c) {
     hm_device device;
     HM_TRY(device_of(o, &device));
     const hm_precision precision = hm_precision_resolve(o->precision, device);
     *out = (hm_memory_request){
         .config = *c,
+        .expanded_scales = true,
         .step = {.model = {.batch = o->batch_size, .height = c->resolution, .width = c->resolution, .training = true},
                  .targets = OBJECTS,
                  .criterion = hm_criterion_defaults(),
@@ -150,7 +151,7 @@ static hm_status show_step(const hm_info_options *o, const hm_model_config *c, F
     HM_TRY(request_of(&r, o, c));
     HM_TRY(hm_step_build(&step, c, &r.step));
     if (o->plan)
-        HM_TRY_TO(st, done, hm_info_print_plan(to, &r, step));
+        HM_TRY_TO(st, done, hm_info_print_plan(to, &r));
     if (o->plan && r.step.precision != HM_PRECISION_FP32)
         print_precision(to, step, r.step.precision);
     if (o->dot != NULL)

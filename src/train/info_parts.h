@@ -8,7 +8,8 @@
 
 /* What the machine has: CPU and GPU, or why there is no GPU. */
 void hm_info_print_devices(FILE *to);
-/* The memory of training and of evaluation on the request's device, and whether that has it. `step`: its graphs. */
-hm_status hm_info_print_plan(FILE *to, const hm_memory_request *r, const hm_step *step);
+/* The memory of training, at one input size and at several, and of evaluation on the request's device, and whether that
+ * has it. */
+hm_status hm_info_print_plan(FILE *to, const hm_memory_request *r);
 
 #endif

@@ -51,13 +51,33 @@ static hm_status print_evaluation(FILE *to, const hm_memory_request *r) {
     return HM_OK;
 }
 
-hm_status hm_info_print_plan(FILE *to, const hm_memory_request *r, const hm_step *step) {
+static hm_status print_one_size(FILE *to, hm_memory_request r) {
     hm_memory m;
-    HM_TRY(hm_memory_plan(&m, r, step));
+    r.multi_scale = false;
+    HM_TRY(hm_memory_plan(&m, &r));
+    print_training(to, &m);
+    print_verdict(to, &r, &m);
+    return HM_OK;
+}
+
+static hm_status print_several_sizes(FILE *to, hm_memory_request r) {
+    int32_t sides[HM_SCALES_MOST];
+    hm_memory m;
+    r.multi_scale = true;
+    const int n = hm_scales_of_run(&r.config, r.multi_scale, r.expanded_scales, sides);
+    HM_TRY(hm_memory_plan(&m, &r));
+    fprintf(to, "             with multi_scale, %d x %d to %d x %d, %s: one batch %s, inputs %s\n", (int)sides[0],
+            (int)sides[0], (int)sides[n - 1], (int)sides[n - 1], in_bytes(hm_memory_total(&m)).text,
+            in_bytes(m.batch).text, in_bytes(m.inputs).text);
+    print_verdict(to, &r, &m);
+    return HM_OK;
+}
+
+hm_status hm_info_print_plan(FILE *to, const hm_memory_request *r) {
     fprintf(to, "memory on the %s for batches of %d in %s, up to %d objects an image:\n",
             r->device == HM_DEVICE_CUDA ? "GPU" : "CPU", (int)r->step.model.batch, hm_precision_name(r->step.precision),
             (int)r->step.targets);
-    print_training(to, &m);
-    print_verdict(to, r, &m);
+    HM_TRY(print_one_size(to, *r));
+    HM_TRY(print_several_sizes(to, *r));
     return print_evaluation(to, r);
 }

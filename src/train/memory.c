@@ -65,26 +65,58 @@ static hm_status plan_store(hm_memory *m, const hm_step *s) {
 
 /* ---- graphs */
 
-static hm_status plan_graph(hm_memory *m, size_t *arena, size_t *unshared, const hm_step *s, const hm_graph *g,
+static hm_status plan_graph(hm_plan *out, hm_memory *m, const hm_step *s, const hm_graph *g,
                             const hm_memory_request *r) {
     const hm_exec_options o = exec_options(r);
     const hm_tensor *watched[HM_WATCHED_MOST];
     const int n = hm_training_watched(s, g, watched);
-    hm_plan plan = {0};
-    HM_TRY(hm_plan_make(&plan, g, &o));
-    *arena = plan.bytes;
-    *unshared = plan.unshared;
-    m->inputs += hm_exec_feed_bytes(&plan, r->device) + hm_exec_watch_bytes(watched, n, r->device);
+    m->inputs += hm_exec_own_bytes(r->device) + hm_exec_watch_bytes(watched, n, r->device);
+    return hm_plan_make(out, g, &o);
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static hm_status plan_batch(hm_memory *m, const hm_step *s, const hm_memory_request *r) {
+    hm_plan plan;
+    HM_TRY(plan_graph(&plan, m, s, s->graph, r));
+    m->batch = larger(m->batch, plan.bytes);
+    m->unshared = larger(m->unshared, plan.unshared);
+    m->inputs_of_run = larger(m->inputs_of_run, plan.inputs);
     hm_plan_free(&plan);
     return HM_OK;
 }
 
-static hm_status plan_step(hm_memory *m, const hm_step *s, const hm_memory_request *r) {
-    size_t apart;
-    HM_TRY(plan_graph(m, &m->batch, &m->unshared, s, s->graph, r));
-    if (s->update != NULL)
-        HM_TRY(plan_graph(m, &m->update, &apart, s, s->update, r));
-    return plan_store(m, s);
+static hm_status plan_update(hm_memory *m, const hm_step *s, const hm_memory_request *r) {
+    hm_plan plan;
+    HM_TRY(plan_graph(&plan, m, s, s->update, r));
+    m->update = plan.bytes;
+    m->inputs += hm_arena_feed_bytes(plan.inputs, r->device);
+    hm_plan_free(&plan);
+    return HM_OK;
+}
+
+/* What all sizes have alike, update and stored tensors, is the first's. */
+static hm_status plan_size(hm_memory *m, const hm_memory_request *r, int32_t side, bool first) {
+    hm_step_options o = r->step;
+    hm_step *s;
+    o.model.height = o.model.width = side;
+    HM_TRY(hm_step_build(&s, &r->config, &o));
+    hm_status st = plan_batch(m, s, r);
+    if (st == HM_OK && first && s->update != NULL)
+        st = plan_update(m, s, r);
+    if (st == HM_OK && first)
+        st = plan_store(m, s);
+    hm_step_free(s);
+    return st;
+}
+
+static hm_status plan_sizes(hm_memory *m, const hm_memory_request *r, const int32_t *sides, int n) {
+    for (int i = 0; i < n; i++)
+        HM_TRY(plan_size(m, r, sides[i], i == 0));
+    m->inputs += hm_arena_feed_bytes(m->inputs_of_run, r->device);
+    return HM_OK;
 }
 
 /* Averages and widened half weights are judged in memory of their own. */
@@ -103,26 +135,24 @@ static hm_status plan_validation(hm_memory *m, const hm_memory_request *r) {
 }
 
 /* Batches that the loaders hold: on the host, and so the CPU's. */
-static size_t loaders(const hm_memory_request *r) {
+static size_t loaders(const hm_memory_request *r, int32_t largest) {
     const int32_t batch = (int32_t)r->step.model.batch, side = r->config.resolution;
     if (r->device != HM_DEVICE_CPU || r->valid_targets == 0)
         return 0;
-    return HM_LOADER_AHEAD * (hm_batch_bytes(batch, (int32_t)r->step.targets, side, side, r->config.segmentation) +
-                              hm_batch_bytes(batch, r->valid_targets, side, side, false));
+    return HM_LOADER_AHEAD *
+           (hm_batch_bytes(batch, (int32_t)r->step.targets, largest, largest, r->config.segmentation) +
+            hm_batch_bytes(batch, r->valid_targets, side, side, false));
 }
 
-hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r, const hm_step *built) {
-    hm_step *own = NULL;
+hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r) {
+    int32_t sides[HM_SCALES_MOST];
+    const int n = hm_scales_of_run(&r->config, r->multi_scale, r->expanded_scales, sides);
     memset(out, 0, sizeof *out);
-    if (built == NULL)
-        HM_TRY(hm_step_build(&own, &r->config, &r->step));
-    hm_status st = plan_step(out, built != NULL ? built : own, r);
-    if (st == HM_OK)
-        st = plan_validation(out, r);
-    out->inputs += loaders(r);
+    HM_TRY(plan_sizes(out, r, sides, n));
+    HM_TRY(plan_validation(out, r));
+    out->inputs += loaders(r, sides[n - 1]);
     out->libraries = hm_device_libraries(r->device);
-    hm_step_free(own);
-    return st;
+    return HM_OK;
 }
 
 void hm_memory_text(const hm_memory *m, char *out, size_t size) {

@@ -5,14 +5,16 @@
 
 #include "device/room.h"
 #include "eval/detector.h"
+#include "train/scales.h"
 #include "train/step.h"
 
 #define HM_EVAL_PRECISIONS 3 /* fp32, bf16, fp16 */
 
 /* What the memory of a run depends on. */
 typedef struct hm_memory_request {
-    hm_model_config config; /* with resolution and classes */
-    hm_step_options step;   /* `accumulate` says the same as the next member */
+    hm_model_config config;            /* with resolution and classes */
+    bool multi_scale, expanded_scales; /* as in training */
+    hm_step_options step;              /* of any size; `accumulate` says the same as the next member */
     int grad_accum_steps;
     hm_device device;
     int threads; /* 0: all */
@@ -24,9 +26,11 @@ typedef struct hm_memory_request {
 
 /* Bytes on the device. */
 typedef struct hm_memory {
-    size_t batch, update; /* activations and workspaces of a batch, of the update where it is a graph of its own */
+    size_t batch;         /* activations and workspaces of a batch: of the hungriest size, whose arena all share */
+    size_t update;        /* of the update, where it is a graph of its own */
     size_t unshared;      /* what `batch` would be if no memory were used twice; not part of the sum */
     size_t inputs;        /* batches that wait or are on their way, outcomes on their way back */
+    size_t inputs_of_run; /* of the size that takes most along to a run (hm_plan.inputs); not part of the sum */
     size_t weights, gradients, moments, averages;
     size_t validation; /* activations, inputs and weights of its own */
     size_t libraries;
@@ -34,8 +38,8 @@ typedef struct hm_memory {
 
 size_t hm_memory_total(const hm_memory *m);
 
-/* `built`: the request's graphs; NULL: they are built for this, and freed. */
-hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r, const hm_step *built);
+/* Builds the request's graphs, and frees them. */
+hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r);
 /* "one batch 812.0, inputs 3.1, weights 128.0, ... MiB". */
 void hm_memory_text(const hm_memory *m, char *out, size_t size);
 

@@ -1,5 +1,5 @@
 /* memory_fit.c: settings near a run's that fit, found by planning them: smaller batches with as many images a step, a
- * lighter precision, a lower resolution; each alone, then together. */
+ * lighter precision, a lower resolution, one input size; each alone, then together. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ typedef hm_memory_request (*variant)(const hm_memory_request *r, int i);
 
 static bool fits(const hm_memory_request *r, size_t room, size_t *need) {
     hm_memory m;
-    if (hm_memory_plan(&m, r, NULL) != HM_OK)
+    if (hm_memory_plan(&m, r) != HM_OK)
         return false;
     *need = hm_memory_total(&m);
     return *need <= room;
@@ -99,7 +99,15 @@ static hm_memory_request lower_resolution(const hm_memory_request *r, int i) {
     if (i >= count_resolutions(r))
         return v;
     v.config.resolution -= (i + 1) * unit(r);
-    v.step.model.height = v.step.model.width = v.config.resolution;
+    return v;
+}
+
+/* ---- one input size instead of several */
+
+static hm_memory_request one_size(const hm_memory_request *r, int i) {
+    hm_memory_request v = *r;
+    (void)i;
+    v.multi_scale = false;
     return v;
 }
 
@@ -132,17 +140,22 @@ static void name(words *w, const hm_memory_request *r, const hm_memory_request *
         add(w, "%sprecision %s", comma, hm_precision_name(v->step.precision));
         comma = ", ";
     }
-    if (v->config.resolution != r->config.resolution)
+    if (v->config.resolution != r->config.resolution) {
         add(w, "%sresolution %d", comma, v->config.resolution);
+        comma = ", ";
+    }
+    if (v->multi_scale != r->multi_scale)
+        add(w, "%smulti_scale false", comma);
     add(w, " (%.0f MiB)", ceil((double)need / 0x1p20));
 }
 
 static bool same(const hm_memory_request *r, const hm_memory_request *v) {
     return v->step.model.batch == r->step.model.batch && v->step.precision == r->step.precision &&
-           v->config.resolution == r->config.resolution;
+           v->config.resolution == r->config.resolution && v->multi_scale == r->multi_scale;
 }
 
-/* A lighter precision with the largest batch that it allows; then the smallest batch with the highest resolution. */
+/* A lighter precision with the largest batch that it allows; then one size, the smallest
+ * batch and the highest resolution. */
 static bool mixture(hm_memory_request *v, size_t *need, const hm_memory_request *r, size_t room) {
     const int precisions = count_precisions(r), batches = count_batches(r);
     for (int i = 0; i < precisions; i++) {
@@ -151,8 +164,10 @@ static bool mixture(hm_memory_request *v, size_t *need, const hm_memory_request 
             return true;
     }
     const hm_memory_request p = precisions > 0 ? lighter_precision(r, precisions - 1) : *r;
-    const hm_memory_request small = batches > 0 ? smaller_batch(&p, batches - 1) : p;
-    if (nearest(v, need, &small, lower_resolution, count_resolutions(r), room))
+    const hm_memory_request smallest = batches > 0 ? smaller_batch(&p, batches - 1) : p;
+    const hm_memory_request small = one_size(&smallest, 0);
+    if (nearest(v, need, &smallest, one_size, r->multi_scale, room) ||
+        nearest(v, need, &small, lower_resolution, count_resolutions(r), room))
         return true;
     *v = count_resolutions(r) > 0 ? lower_resolution(&small, count_resolutions(r) - 1) : small;
     return fits(v, room, need);
@@ -168,6 +183,8 @@ void hm_memory_nearest(const hm_memory_request *r, size_t room, char *out, size_
     if (nearest(&v, &need, r, lighter_precision, count_precisions(r), room))
         name(&w, r, &v, need);
     if (nearest(&v, &need, r, lower_resolution, count_resolutions(r), room))
+        name(&w, r, &v, need);
+    if (nearest(&v, &need, r, one_size, r->multi_scale, room))
         name(&w, r, &v, need);
     if (w.n > 0)
         return;

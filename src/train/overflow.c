@@ -6,11 +6,13 @@
 
 #include "graph/trace.h"
 
-/* "images 3, 9" */
-static void image_ids(const hm_batch_images *b, char *out, size_t size) {
+/* "images 3, 9 at 312 x 312" */
+static void describe_batch(const hm_open_batch *b, char *out, size_t size) {
     size_t at = (size_t)snprintf(out, size, "images ");
     for (int32_t i = 0; i < b->n && at < size; i++)
         at += (size_t)snprintf(out + at, size - at, "%s%lld", i ? ", " : "", (long long)b->ids[i]);
+    if (at < size)
+        snprintf(out + at, size - at, " at %d x %d", (int)b->side, (int)b->side);
 }
 
 static void describe(const hm_first_bad *f, char *out, size_t size) {
@@ -26,22 +28,22 @@ static void describe(const hm_first_bad *f, char *out, size_t size) {
 
 /* The step ran with the scale that the state's last number tells. On the GPU a later batch may have updated the weights
  * since: the operation that overflowed is the same in all but rare cases. */
-hm_status hm_overflow_describe(hm_training *t, int ago, char *out, size_t size) {
+hm_status hm_overflow_describe(hm_training *t, int64_t run, char *out, size_t size) {
+    const hm_open_batch *const b = &t->open[run % HM_LATE_MOST];
     hm_first_bad f;
-    char where[512] = "no single operation (the sum of several batches overflowed)", ids[160];
-    const int64_t run = t->runs - 1 - ago;
+    char where[512] = "no single operation (the sum of several batches overflowed)", batch[192];
     float *scale = hm_store_find(t->store, HM_STATE_SCALE, NULL);
     const float now = scale[0];
     if (t->update == NULL)
-        scale[0] = ago == 0 ? scale[2] : (float)t->last_scale;
-    const hm_status st = hm_trace(t->exec, ago, (uint64_t)t->options->seed, run, &f);
+        scale[0] = run == t->runs - 1 ? scale[2] : (float)t->last_scale;
+    const hm_status st = hm_trace(b->size->exec, hm_open_batch_ago(b), (uint64_t)t->options->seed, run, &f);
     scale = hm_store_find(t->store, HM_STATE_SCALE, NULL);
     scale[0] = now;
     HM_TRY(st);
     if (f.node != NULL)
         describe(&f, where, sizeof where);
-    image_ids(&t->images[run % HM_LATE_MOST], ids, sizeof ids);
-    snprintf(out, size, "%s: %s", ids, where);
+    describe_batch(b, batch, sizeof batch);
+    snprintf(out, size, "%s: %s", batch, where);
     return HM_OK;
 }
 

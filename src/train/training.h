@@ -9,6 +9,7 @@
 #include "train/audit_record.h"
 #include "train/memory.h"
 #include "train/metrics_csv.h"
+#include "train/scales.h"
 #include "train/step.h"
 
 #define HM_LOG_EVERY    10 /* optimizer steps for one row of metrics.csv */
@@ -28,11 +29,25 @@ typedef struct hm_losses {
     double terms[HM_MAX_TERMS];    /* in the order of hm_criterion.terms */
 } hm_losses;
 
-/* Which images a batch had. */
-typedef struct hm_batch_images {
-    int32_t n;
-    int64_t ids[HM_BATCH_IMAGES];
-} hm_batch_images;
+/* An input size: its graphs and what runs them. */
+typedef struct hm_training_size {
+    hm_step *graphs;
+    hm_exec *exec;
+    int64_t runs; /* batches enqueued */
+} hm_training_size;
+
+/* What is remembered of a batch until its outcome has been looked at. */
+typedef struct hm_open_batch {
+    const hm_training_size *size;
+    int64_t run; /* which of its size's */
+    int32_t side, n;
+    int64_t ids[HM_BATCH_IMAGES]; /* of its images */
+} hm_open_batch;
+
+/* Runs of the batch's executor after its own. */
+static inline int hm_open_batch_ago(const hm_open_batch *b) {
+    return (int)(b->size->runs - 1 - b->run);
+}
 
 typedef struct hm_training {
     const hm_train_options *options;
@@ -41,11 +56,15 @@ typedef struct hm_training {
     hm_loader *train_loader, *valid_loader;
     hm_model_config config;
     hm_precision precision;
-    hm_memory memory; /* as planned */
-    hm_step *graphs;
-    hm_store *store;        /* parameters, moments, averages */
-    hm_exec *exec, *update; /* `update` only with accumulation */
-    hm_store *judged;       /* what is validated, in fp32: averages, or widened half weights; NULL: `store` itself */
+    hm_memory memory;              /* as planned */
+    char memory_words[640];        /* that, for the run's first line */
+    int32_t sides[HM_SCALES_MOST]; /* pixels, ascending */
+    hm_training_size sizes[HM_SCALES_MOST];
+    int n_sizes;
+    hm_store *store;  /* parameters, moments, averages */
+    hm_arena *arena;  /* of all sizes */
+    hm_exec *update;  /* only with accumulation */
+    hm_store *judged; /* what is validated, in fp32: averages, or widened half weights; NULL: `store` itself */
     hm_precision judged_in[HM_EVAL_PRECISIONS];
     hm_detector
         *detectors[HM_EVAL_PRECISIONS]; /* one for each precision of validation; the first decides what is best */
@@ -55,13 +74,13 @@ typedef struct hm_training {
     hm_audit_recorder *audit; /* NULL: no audit */
     int accumulate;           /* batches of one optimizer step */
     hm_device device;
-    int late;                             /* batches enqueued before the outcome of one is looked at: 0, on the GPU 1 */
-    int64_t runs;                         /* batches enqueued: what the next one's random draws are named after */
-    int64_t seen;                         /* batches whose outcome was looked at */
-    hm_losses losses;                     /* of the step that is being looked at */
-    hm_batch_images images[HM_LATE_MOST]; /* of the last batches, by run */
-    int64_t step;                         /* optimizer steps done */
-    int64_t skipped;                      /* optimizer steps that overflowed */
+    int late;                         /* batches enqueued before the outcome of one is looked at: 0, on the GPU 1 */
+    int64_t runs;                     /* batches enqueued: what the next one's random draws are named after */
+    int64_t seen;                     /* batches whose outcome was looked at */
+    hm_losses losses;                 /* of the step that is being looked at */
+    hm_open_batch open[HM_LATE_MOST]; /* the last batches, by run */
+    int64_t step;                     /* optimizer steps done */
+    int64_t skipped;                  /* optimizer steps that overflowed */
     int64_t batch_of_epoch;
     double first_scale; /* loss scale of the first step */
     double last_scale;  /* of the step after the last one looked at */
@@ -73,11 +92,21 @@ typedef struct hm_training {
 hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log);
 void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
 
-/* Of its graphs. */
-hm_step_options hm_training_step_options(const hm_training *t);
 /* Plans the run's memory, into t->memory, before anything is allocated; refuses one that the device has not, with
  * settings that would fit. */
 hm_status hm_training_plan_memory(hm_training *t);
+void hm_training_tell_memory(const hm_training *t);
+
+/* training_sizes.c: the input sizes; their graphs, with everything they store; what runs them, in memory as planned. */
+void hm_training_choose_sizes(hm_training *t);
+hm_step_options hm_training_step_options(const hm_training *t, int32_t side);
+hm_status hm_training_build(hm_training *t);
+hm_status hm_training_make_executors(hm_training *t);
+void hm_training_free_sizes(hm_training *t);
+/* The loss terms, which every size has alike. */
+static inline const hm_criterion *hm_training_criterion(const hm_training *t) {
+    return &t->sizes[0].graphs->criterion;
+}
 
 /* What the outcome of a batch (g = s->graph) and of a step is made of: list[HM_WATCHED_MOST]; returns their number. */
 int hm_training_watched(const hm_step *s, const hm_graph *g, const hm_tensor **list);
@@ -88,8 +117,8 @@ hm_status hm_training_batch(hm_training *t, const hm_batch *batch);
 /* Looks at the outcome of the next batch not yet looked at (waits for it); t->losses are complete when *step_done. */
 hm_status hm_training_outcome(hm_training *t, bool *step_done);
 
-/* Finds the operation by which the batch `ago` batches before the last overflowed, in words. */
-hm_status hm_overflow_describe(hm_training *t, int ago, char *out, size_t size);
+/* Finds the operation by which batch `run`, one of those that are remembered, overflowed, in words. */
+hm_status hm_overflow_describe(hm_training *t, int64_t run, char *out, size_t size);
 /* Tells of a skipped step; HM_ERR_FORMAT with the same words when the loss scale cannot fall any more. */
 hm_status hm_overflow_report(hm_training *t, const hm_losses *losses);
 

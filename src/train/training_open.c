@@ -24,6 +24,8 @@ static hm_status open_data(hm_training *t) {
                            .accumulate = o->grad_accum_steps,
                            .h = t->config.resolution,
                            .w = t->config.resolution,
+                           .sides = t->sides,
+                           .n_sides = t->n_sizes,
                            .masks = t->config.segmentation,
                            .train = true,
                            .augment = {.flip = true, .scale_jitter = o->scale_jitter},
@@ -31,6 +33,7 @@ static hm_status open_data(hm_training *t) {
                            .threads = o->num_workers};
     HM_TRY(hm_loader_new(&t->train_loader, &t->train, &l));
     l.train = false;
+    l.n_sides = 0;
     l.accumulate = 1;
     l.masks = false;
     return hm_loader_new(&t->valid_loader, &t->valid, &l);
@@ -45,7 +48,9 @@ static hm_status choose_model(hm_training *t) {
     HM_TRY(hm_model_config_named(o->model, &t->config));
     if (o->resolution > 0)
         t->config.resolution = o->resolution;
-    return hm_model_check_size(&t->config, t->config.resolution, t->config.resolution);
+    HM_TRY(hm_model_check_size(&t->config, t->config.resolution, t->config.resolution));
+    hm_training_choose_sizes(t);
+    return HM_OK;
 }
 
 static void make_schedule(hm_training *t) {
@@ -57,51 +62,6 @@ static void make_schedule(hm_training *t) {
                                 .drop = o->lr_drop * steps,
                                 .total = o->epochs * steps,
                                 .min_factor = o->lr_min_factor};
-}
-
-/* Only fp16's range is so small that gradients need one. */
-static hm_loss_scale loss_scale(const hm_training *t) {
-    hm_loss_scale s = hm_loss_scale_defaults();
-    s.dynamic = hm_precision_half(t->precision) == HM_F16;
-    s.initial = s.dynamic ? t->options->loss_scale : 1;
-    return s;
-}
-
-hm_step_options hm_training_step_options(const hm_training *t) {
-    const hm_train_options *const o = t->options;
-    const int64_t T = hm_loader_targets(t->train_loader);
-    return (hm_step_options){.model = {.batch = o->batch_size,
-                                       .height = t->config.resolution,
-                                       .width = t->config.resolution,
-                                       .training = true},
-                             .targets = T > 0 ? T : 1,
-                             .criterion = hm_criterion_defaults(),
-                             .optim = {.lr = o->lr,
-                                       .lr_encoder = o->lr_encoder,
-                                       .lr_vit_layer_decay = o->lr_vit_layer_decay,
-                                       .lr_component_decay = o->lr_component_decay,
-                                       .weight_decay = o->weight_decay,
-                                       .beta1 = 0.9,
-                                       .beta2 = 0.999,
-                                       .eps = o->adamw_eps,
-                                       .clip_max_norm = (float)o->clip_max_norm,
-                                       .ema = o->use_ema,
-                                       .fused = o->fused_optimizer,
-                                       .schedules = {t->schedule, o->ema_decay, o->ema_tau},
-                                       .loss_scale = loss_scale(t)},
-                             .precision = t->precision,
-                             .precision_override = o->precision_override,
-                             .accumulate = o->grad_accum_steps > 1};
-}
-
-static hm_status build_graphs(hm_training *t) {
-    const hm_step_options s = hm_training_step_options(t);
-    HM_TRY(hm_step_build(&t->graphs, &t->config, &s));
-    HM_TRY(hm_store_create(&t->store));
-    HM_TRY(hm_store_add(t->store, t->graphs->graph));
-    if (t->graphs->update != NULL)
-        HM_TRY(hm_store_add(t->store, t->graphs->update));
-    return HM_OK;
 }
 
 /* "fp32,bf16" into judged_in. */
@@ -146,20 +106,6 @@ static hm_status make_detectors(hm_training *t) {
     return HM_OK;
 }
 
-static hm_status make_executors(hm_training *t) {
-    hm_exec_options eo = hm_exec_defaults();
-    if (t->options->threads > 0)
-        eo.threads = t->options->threads;
-    eo.device = t->device;
-    eo.deterministic = t->options->deterministic;
-    eo.tf32 = hm_precision_half(t->precision) != HM_F32;
-    HM_TRY(hm_exec_create(&t->exec, t->graphs->graph, t->store, &eo));
-    if (t->graphs->update != NULL)
-        HM_TRY(hm_exec_create(&t->update, t->graphs->update, t->store, &eo));
-    HM_TRY(hm_training_watch(t));
-    return make_detectors(t);
-}
-
 static hm_status open_output(hm_training *t) {
     static const char *const columns[] = {"epoch", "step", "train/loss", "train/lr"};
     char *path = NULL;
@@ -172,9 +118,12 @@ static hm_status open_output(hm_training *t) {
 }
 
 static hm_status open_audit(hm_training *t) {
+    const hm_graph *graphs[HM_SCALES_MOST];
     char *path = NULL;
+    for (int i = 0; i < t->n_sizes; i++)
+        graphs[i] = t->sizes[i].graphs->graph;
     HM_TRY(hm_training_path(t, HM_AUDIT_FILE, &path));
-    const hm_status st = hm_audit_begin(&t->audit, path, t->graphs->graph);
+    const hm_status st = hm_audit_begin(&t->audit, path, graphs, t->n_sizes);
     free(path);
     return st;
 }
@@ -209,10 +158,11 @@ static hm_status open_all(hm_training *t, FILE *log) {
     make_schedule(t);
     HM_TRY(choose_eval_precision(t));
     HM_TRY(hm_training_plan_memory(t));
-    HM_TRY(build_graphs(t));
-    t->first_scale = loss_scale(t).initial;
+    HM_TRY(hm_training_build(t));
     HM_TRY(fill_weights(t));
-    HM_TRY(make_executors(t));
+    hm_training_tell_memory(t);
+    HM_TRY(hm_training_make_executors(t));
+    HM_TRY(make_detectors(t));
     HM_TRY(open_output(t));
     return t->options->audit > 0 ? open_audit(t) : HM_OK;
 }
@@ -242,11 +192,11 @@ void hm_training_close(hm_training *t) {
     hm_dataset_free(&t->valid);
     for (int i = 0; i < HM_EVAL_PRECISIONS; i++)
         hm_detector_free(t->detectors[i]);
-    hm_exec_free(t->exec);
     hm_exec_free(t->update);
+    hm_training_free_sizes(t);
+    hm_arena_free(t->arena);
     hm_store_free(t->judged);
     hm_store_free(t->store);
-    hm_step_free(t->graphs);
     hm_metrics_csv_free(t->csv);
     hm_audit_end(t->audit);
     hm_progress_free(t->progress);

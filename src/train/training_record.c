@@ -47,6 +47,8 @@ static cJSON *options_json(const hm_training *t) {
     ADD(lr_min_factor), ADD(ema_decay), ADD(ema_tau), ADD(seed), ADD(num_workers), ADD(eval_interval);
     ADD(eval_max_dets), ADD(threads), ADD(loss_scale), ADD(memory_limit);
 #undef ADD
+    cJSON_AddBoolToObject(j, "multi_scale", o->multi_scale);
+    cJSON_AddBoolToObject(j, "expanded_scales", o->expanded_scales);
     cJSON_AddBoolToObject(j, "use_ema", o->use_ema);
     cJSON_AddBoolToObject(j, "scale_jitter", o->scale_jitter);
     cJSON_AddBoolToObject(j, "run_test", o->run_test);
@@ -76,7 +78,7 @@ static size_t base_length(const char *name) {
 
 /* Weighted terms of the other outputs are added up under "<term>_aux", as upstream's compact log does. */
 static hm_status record_terms(hm_training *t, const hm_losses *losses) {
-    const hm_criterion *const c = &t->graphs->criterion;
+    const hm_criterion *const c = hm_training_criterion(t);
     for (int i = 0; i < c->n_terms; i++) {
         const size_t n = base_length(c->terms[i].name);
         const bool first = n == strlen(c->terms[i].name);
@@ -117,7 +119,7 @@ size_t hm_training_brief(const hm_training *t, const hm_losses *losses, hm_progr
                                            {"loss_giou", "giou"},
                                            {"loss_mask_ce", "mask_ce"},
                                            {"loss_mask_dice", "mask_dice"}};
-    const hm_criterion *const c = &t->graphs->criterion;
+    const hm_criterion *const c = hm_training_criterion(t);
     size_t n = 0;
     values[n++] = (hm_progress_value){"loss", losses->total};
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)

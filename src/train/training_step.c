@@ -9,7 +9,7 @@ enum { WATCH_OVERFLOW, WATCH_TOTAL = HM_WATCHED_LOSS, WATCH_TERMS };
 enum { WATCH_NORM, WATCH_SKIPPED, WATCH_SCALE, N_WATCH_STEP };
 
 static int first_of_step(const hm_training *t) {
-    return t->update != NULL ? 0 : WATCH_TERMS + t->graphs->criterion.n_terms;
+    return t->update != NULL ? 0 : WATCH_TERMS + hm_training_criterion(t)->n_terms;
 }
 
 /* The state as the graph has it after its update. */
@@ -42,9 +42,10 @@ static hm_status watch(hm_exec *e, const hm_step *s, const hm_graph *g) {
 }
 
 hm_status hm_training_watch(hm_training *t) {
-    if (t->update != NULL)
-        HM_TRY(watch(t->update, t->graphs, t->graphs->update));
-    return watch(t->exec, t->graphs, t->graphs->graph);
+    const hm_step *const first = t->sizes[0].graphs;
+    for (int i = 0; i < t->n_sizes; i++)
+        HM_TRY(watch(t->sizes[i].exec, t->sizes[i].graphs, t->sizes[i].graphs->graph));
+    return t->update != NULL ? watch(t->update, first, first->update) : HM_OK;
 }
 
 /* ---- in */
@@ -58,40 +59,56 @@ static hm_status put_scalar(hm_exec *e, const hm_tensor *t, double value) {
     return put(e, t, &v);
 }
 
-static hm_status put_batch(const hm_training *t, const hm_batch *b, int micro) {
-    const hm_targets *const targets = &t->graphs->criterion.targets;
-    HM_TRY(put(t->exec, t->graphs->model->images, b->images));
-    HM_TRY(put(t->exec, targets->counts, b->counts));
-    HM_TRY(put(t->exec, targets->labels, b->labels));
-    HM_TRY(put(t->exec, targets->boxes, b->boxes));
-    HM_TRY(put(t->exec, targets->masks, b->masks));
-    HM_TRY(put_scalar(t->exec, t->graphs->seed, 1.0 / t->accumulate));
-    return put_scalar(t->exec, t->graphs->keep, micro > 0);
+static hm_status put_batch(const hm_training *t, const hm_training_size *size, const hm_batch *b, int micro) {
+    const hm_step *const s = size->graphs;
+    const hm_targets *const targets = &s->criterion.targets;
+    HM_TRY(put(size->exec, s->model->images, b->images));
+    HM_TRY(put(size->exec, targets->counts, b->counts));
+    HM_TRY(put(size->exec, targets->labels, b->labels));
+    HM_TRY(put(size->exec, targets->boxes, b->boxes));
+    HM_TRY(put(size->exec, targets->masks, b->masks));
+    HM_TRY(put_scalar(size->exec, s->seed, 1.0 / t->accumulate));
+    return put_scalar(size->exec, s->keep, micro > 0);
 }
 
-static void remember_images(hm_training *t, const hm_batch *b) {
-    hm_batch_images *const to = &t->images[t->runs % HM_LATE_MOST];
+static hm_training_size *size_of(hm_training *t, const hm_batch *b) {
+    for (int i = 0; i < t->n_sizes; i++)
+        if (t->sides[i] == b->h && t->sides[i] == b->w)
+            return &t->sizes[i];
+    return NULL;
+}
+
+static void remember(hm_training *t, const hm_training_size *size, const hm_batch *b) {
+    hm_open_batch *const to = &t->open[t->runs % HM_LATE_MOST];
+    to->size = size;
+    to->run = size->runs;
+    to->side = b->h;
     to->n = b->n < HM_BATCH_IMAGES ? b->n : HM_BATCH_IMAGES;
     memcpy(to->ids, b->image_ids, (size_t)to->n * sizeof *to->ids);
 }
 
-static hm_status run_audited(hm_training *t) {
+static hm_status run_audited(hm_training *t, hm_exec *e) {
     const double scale = (double)hm_store_find(t->store, HM_STATE_SCALE, NULL)[0];
-    hm_exec_set_hook(t->exec, hm_audit_hook, t->audit);
-    HM_TRY(hm_exec_run(t->exec, (uint64_t)t->options->seed, t->runs));
-    hm_exec_set_hook(t->exec, NULL, NULL);
+    hm_exec_set_hook(e, hm_audit_hook, t->audit);
+    HM_TRY(hm_exec_run(e, (uint64_t)t->options->seed, t->runs));
+    hm_exec_set_hook(e, NULL, NULL);
     return hm_audit_write(t->audit, t->runs / t->accumulate, scale > 0 ? scale : t->first_scale);
 }
 
 hm_status hm_training_batch(hm_training *t, const hm_batch *batch) {
     const int micro = (int)(t->runs % t->accumulate);
     const int64_t step = t->runs / t->accumulate;
-    HM_TRY(put_batch(t, batch, micro));
-    remember_images(t, batch);
+    hm_training_size *const size = size_of(t, batch);
+    if (size == NULL)
+        HM_FAIL(HM_ERR_INTERNAL, "a batch is %d x %d, a size that this run does not have", (int)batch->w,
+                (int)batch->h);
+    HM_TRY(put_batch(t, size, batch, micro));
+    remember(t, size, batch);
     if (t->audit != NULL && micro == 0 && step % t->options->audit == 0)
-        HM_TRY(run_audited(t));
+        HM_TRY(run_audited(t, size->exec));
     else
-        HM_TRY(hm_exec_run(t->exec, (uint64_t)t->options->seed, t->runs));
+        HM_TRY(hm_exec_run(size->exec, (uint64_t)t->options->seed, t->runs));
+    size->runs++;
     t->runs++;
     return t->update != NULL && micro == t->accumulate - 1 ? hm_exec_run(t->update, (uint64_t)t->options->seed, step)
                                                            : HM_OK;
@@ -106,25 +123,27 @@ static hm_status look(hm_exec *e, int ago, int which, double *out) {
     return HM_OK;
 }
 
-static hm_status look_at_batch(hm_training *t, int ago, hm_losses *losses) {
-    const hm_criterion *const c = &t->graphs->criterion;
+static hm_status look_at_batch(hm_training *t, int64_t run, hm_losses *losses) {
+    const hm_open_batch *const b = &t->open[run % HM_LATE_MOST];
+    const int ago = hm_open_batch_ago(b), n_terms = hm_training_criterion(t)->n_terms;
+    hm_exec *const e = b->size->exec;
     double v;
-    HM_TRY(look(t->exec, ago, WATCH_OVERFLOW, &v));
+    HM_TRY(look(e, ago, WATCH_OVERFLOW, &v));
     if (v != 0 && !losses->overflow) {
         losses->overflow = true;
-        HM_TRY(hm_overflow_describe(t, ago, losses->cause, sizeof losses->cause));
+        HM_TRY(hm_overflow_describe(t, run, losses->cause, sizeof losses->cause));
     }
-    HM_TRY(look(t->exec, ago, WATCH_TOTAL, &v));
+    HM_TRY(look(e, ago, WATCH_TOTAL, &v));
     losses->total += v / t->accumulate;
-    for (int i = 0; i < c->n_terms; i++) {
-        HM_TRY(look(t->exec, ago, WATCH_TERMS + i, &v));
+    for (int i = 0; i < n_terms; i++) {
+        HM_TRY(look(e, ago, WATCH_TERMS + i, &v));
         losses->terms[i] += v / t->accumulate;
     }
     return HM_OK;
 }
 
-static hm_status look_at_step(hm_training *t, int ago, hm_losses *losses) {
-    hm_exec *const e = t->update != NULL ? t->update : t->exec;
+/* `ago` runs before the last of the executor that updates. */
+static hm_status look_at_step(hm_training *t, hm_exec *e, int ago, hm_losses *losses) {
     const int first = first_of_step(t);
     float scale[HM_LOSS_SCALE_STATE];
     double skipped;
@@ -143,14 +162,15 @@ static hm_status look_at_step(hm_training *t, int ago, hm_losses *losses) {
 
 hm_status hm_training_outcome(hm_training *t, bool *step_done) {
     const int64_t run = t->seen;
-    const int ago = (int)(t->runs - 1 - run);
+    const hm_open_batch *const b = &t->open[run % HM_LATE_MOST];
     *step_done = run % t->accumulate == t->accumulate - 1;
     if (run % t->accumulate == 0)
         memset(&t->losses, 0, sizeof t->losses);
-    HM_TRY(look_at_batch(t, ago, &t->losses));
-    if (*step_done)
-        HM_TRY(look_at_step(t, t->update != NULL ? (int)(t->runs / t->accumulate - 1 - run / t->accumulate) : ago,
-                            &t->losses));
+    HM_TRY(look_at_batch(t, run, &t->losses));
+    if (*step_done && t->update != NULL)
+        HM_TRY(look_at_step(t, t->update, (int)(t->runs / t->accumulate - 1 - run / t->accumulate), &t->losses));
+    else if (*step_done)
+        HM_TRY(look_at_step(t, b->size->exec, hm_open_batch_ago(b), &t->losses));
     t->seen++;
     return HM_OK;
 }

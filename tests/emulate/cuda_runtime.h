@@ -72,6 +72,10 @@ typedef struct hm_emulate_stream *cudaStream_t;
 typedef struct hm_emulate_event *cudaEvent_t;
 typedef struct hm_emulate_graph *cudaGraph_t;
 typedef struct hm_emulate_graph *cudaGraphExec_t;
+typedef struct hm_emulate_place *cudaGraphNode_t;
+typedef struct hm_emulate_edge cudaGraphEdgeData;
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusActive };
+enum { cudaStreamSetCaptureDependencies };
 struct cudaDeviceProp {
     char name[64];
     int major, minor, multiProcessorCount;
@@ -101,6 +105,11 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, int mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g);
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t *list, const cudaGraphEdgeData *edges,
+                                                size_t n, unsigned flags);
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus *status, unsigned long long *id,
+                                     cudaGraph_t *graph, const cudaGraphNode_t **list, const cudaGraphEdgeData **edges,
+                                     size_t *n);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long flags);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s);
 cudaError_t cudaGraphDestroy(cudaGraph_t g);

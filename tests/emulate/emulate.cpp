@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <queue>
 #include <string>
 #include <sys/mman.h>
 #include <unordered_map>
@@ -288,21 +289,32 @@ unsigned __ballot_sync(unsigned mask, int v) {
 
 static const size_t MEMORY = (size_t)16 << 30; /* of the device */
 
+struct hm_emulate_graph_node {
+    std::function<void()> work;
+    std::vector<size_t> after; /* places of others in the graph */
+};
+struct hm_emulate_graph {
+    std::vector<hm_emulate_graph_node> nodes;
+};
+/* With a graph under capture, and the places that the next node follows: handles of nodes are their places plus 1. */
 struct hm_emulate_stream {
-    std::vector<std::function<void()>> *recording;
+    hm_emulate_graph *recording;
+    std::vector<cudaGraphNode_t> now;
 };
 struct hm_emulate_event {
     std::chrono::steady_clock::time_point at;
 };
-struct hm_emulate_graph {
-    std::vector<std::function<void()>> work;
-};
 
 void hm_emulate_enqueue(cudaStream_t s, std::function<void()> what) {
-    if (s->recording != nullptr)
-        s->recording->push_back(std::move(what));
-    else
+    if (s->recording == nullptr) {
         what();
+        return;
+    }
+    hm_emulate_graph_node n{std::move(what), {}};
+    for (cudaGraphNode_t place : s->now)
+        n.after.push_back((size_t)place - 1);
+    s->recording->nodes.push_back(std::move(n));
+    s->now = {(cudaGraphNode_t)s->recording->nodes.size()};
 }
 
 cudaError_t cudaGetDeviceCount(int *n) {
@@ -365,7 +377,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned) {
-    *s = new hm_emulate_stream{nullptr};
+    *s = new hm_emulate_stream{nullptr, {}};
     return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t s) {
@@ -400,12 +412,23 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, int) {
-    s->recording = new std::vector<std::function<void()>>;
+    s->recording = new hm_emulate_graph;
+    s->now.clear();
+    return cudaSuccess;
+}
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t *list, const cudaGraphEdgeData *,
+                                                size_t n, unsigned) {
+    s->now.assign(list, list + n);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus *, unsigned long long *, cudaGraph_t *,
+                                     const cudaGraphNode_t **list, const cudaGraphEdgeData **, size_t *n) {
+    *list = s->now.data();
+    *n = s->now.size();
     return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g) {
-    *g = new hm_emulate_graph{std::move(*s->recording)};
-    delete s->recording;
+    *g = s->recording;
     s->recording = nullptr;
     return cudaSuccess;
 }
@@ -413,9 +436,26 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned lon
     *e = new hm_emulate_graph(*g);
     return cudaSuccess;
 }
+/* Of the nodes that may run the one captured last goes first, so that a dependency that is missing shows. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t) {
-    for (const auto &w : e->work)
-        w();
+    std::vector<std::vector<size_t>> next(e->nodes.size());
+    std::vector<size_t> open(e->nodes.size());
+    std::priority_queue<size_t> ready;
+    for (size_t i = 0; i < e->nodes.size(); i++) {
+        for (size_t before : e->nodes[i].after)
+            next[before].push_back(i);
+        open[i] = e->nodes[i].after.size();
+        if (open[i] == 0)
+            ready.push(i);
+    }
+    while (!ready.empty()) {
+        const size_t i = ready.top();
+        ready.pop();
+        e->nodes[i].work();
+        for (size_t k : next[i])
+            if (--open[k] == 0)
+                ready.push(k);
+    }
     return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) {

@@ -38,7 +38,7 @@ static void multiply(const hm_cuda_gemm &g, const void *a, const void *b, const 
 hm_status hm_cuda_gemm_run(hm_cuda *d, const hm_cuda_gemm *g, const void *a, const void *b, const void *bias, void *c) {
     const hm_cuda_gemm kept = *g;
     hm_emulate_enqueue(hm_cuda_stream(d), [=]() { multiply(kept, a, b, bias, c); });
-    hm_cuda_launched();
+    hm_cuda_multiplied();
     return HM_OK;
 }
 

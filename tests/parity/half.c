@@ -20,13 +20,6 @@ static bool can_jump(const char *name) {
            strstr(name, "ref_point_head.") != NULL;
 }
 
-/* In a network of a few hundred units one such jump (a ReLU, a sample on a pixel's border) is a good part of the whole
- * gradient: whether it happens is chance, and another compiler's order of additions decides it. The real sizes are held
- * to PyTorch's figures themselves. */
-static double whole_factor(const parity_case *c) {
-    return strncmp(c->model.name, "tiny", 4) == 0 ? 2.5 : 1;
-}
-
 typedef struct side {
     hm_step *step;
     hm_store *store;
@@ -152,7 +145,7 @@ static double tensor_bound(const cJSON *run, const char *name) {
 }
 
 /* The whole gradient's relative error; with `run`, each large tensor's beside twice PyTorch's. */
-static double gradients(parity_report *r, const side *half, const side *full, const cJSON *run, double factor) {
+static double gradients(parity_report *r, const side *half, const side *full, const cJSON *run) {
     sums all = {0, 0};
     for (int i = 0; i < full->step->n_params; i++) {
         const hm_tensor *const p = full->step->params[i];
@@ -167,7 +160,7 @@ static double gradients(parity_report *r, const side *half, const side *full, co
             continue;
         keep_gradient(r, name, half, i);
         if (hm_count(p) > SMALL)
-            report_value(r, name, sqrt(s.error / s.norm), tensor_bound(run, p->name) * factor, "");
+            report_value(r, name, sqrt(s.error / s.norm), tensor_bound(run, p->name), "");
     }
     return sqrt(all.error / all.norm);
 }
@@ -204,7 +197,7 @@ static void report_outputs(parity_report *r, const side *half, const side *full,
 static hm_status report_free_choice(parity_report *r, side *half, const side *full, hm_precision p, const char *name) {
     HM_TRY(run_side(r, half, p, false));
     printf("%s: error of the whole gradient with choices of its own: %.3g; PyTorch's autocast %.3g\n", r->c->model.name,
-           gradients(r, half, full, NULL, 1),
+           gradients(r, half, full, NULL),
            parity_number(cJSON_GetObjectItem(r->c->autocast, "runs"), NAN, name, "rel_grad_error_overall", NULL));
     return HM_OK;
 }
@@ -223,9 +216,8 @@ hm_status run_half(parity_report *r, hm_precision precision) {
     HM_TRY_TO(st, done, run_side(r, &full, HM_PRECISION_FP32, true));
     HM_TRY_TO(st, done, run_side(r, &half, precision, true));
     report_outputs(r, &half, &full, run);
-    const double factor = whole_factor(r->c);
-    report_value(r, "gradient of all parameters", gradients(r, &half, &full, run, factor),
-                 factor * parity_number(run, NAN, "rel_grad_error_overall", NULL, NULL), "");
+    report_value(r, "gradient of all parameters", gradients(r, &half, &full, run),
+                 parity_number(run, NAN, "rel_grad_error_overall", NULL, NULL), "");
     st = report_free_choice(r, &own, &full, precision, plain);
 done:
     close_side(&full);

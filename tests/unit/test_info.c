@@ -46,8 +46,9 @@ static void models_are_described(void **state) {
     expect_words(&(hm_info_options){.model = "seg-nano"},
                  (const char *[]){"312 x 312 pixels", "100 in each of 13 groups, 4 decoder layers", "128", NULL});
     expect_words(&(hm_info_options){.model = "seg-micro", .resolution = 120}, (const char *[]){"120 x 120", NULL});
-    expect_words(&(hm_info_options){.model = "seg-micro", .plan = true, .batch_size = 2},
-                 (const char *[]){"batches of 2", "training ", "moments", "averages", "evaluation ", NULL});
+    expect_words(
+        &(hm_info_options){.model = "seg-micro", .plan = true, .batch_size = 2},
+        (const char *[]){"batches of 2", "training ", "moments", "averages", "126 x 126", "evaluation ", NULL});
 }
 
 static void machines_are_described(void **state) {

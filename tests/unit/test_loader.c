@@ -245,6 +245,75 @@ static void threads_do_not_change_batches(void **state) {
     hm_dataset_free(&d);
 }
 
+/* A size for every optimizer step, not for every batch; resumed epochs, ranks and threads have the same. */
+static void check_sizes(hm_loader *l, int64_t epoch, bool known, int32_t *side) {
+    hm_loader_epoch(l, epoch, 0);
+    for (const hm_batch *b = next(l); b; b = next(l)) {
+        int32_t *const s = &side[b->index];
+        assert_true(b->h == b->w && b->mask_bytes == (size_t)(b->h * b->w + 7) / 8);
+        assert_true(!known || *s == b->h);
+        *s = b->h;
+        assert_true(b->index % 2 == 0 || s[-1] == b->h);
+    }
+}
+
+static void steps_draw_their_sizes(void **state) {
+    (void)state;
+    static const int32_t sides[] = {12, 20, 28};
+    hm_dataset d;
+    uint64_t expected[16], found[16], rest[16];
+    int32_t side[2][16];
+    int seen[3] = {0};
+    open_split(&d, "train");
+    for (int k = 0; k < 3; k++) {
+        hm_loader_options o = training;
+        o.h = o.w = 0;
+        o.sides = sides;
+        o.n_sides = 3;
+        o.accumulate = 2;
+        o.threads = (const int32_t[]){1, 8, 2}[k];
+        o.ranks = k == 2 ? 2 : 1;
+        hm_loader *const l = start(&d, &o);
+        uint64_t *const h = k ? found : expected;
+        assert_int_equal(run_epoch(l, 1, 0, h), 10);
+        assert_int_equal(run_epoch(l, 1, 3, rest), 7);
+        assert_memory_equal(rest, h + 3, 7 * sizeof *rest);
+        if (k == 1)
+            assert_memory_equal(found, expected, 10 * sizeof *found);
+        for (int64_t epoch = 0; epoch < 2; epoch++)
+            check_sizes(l, epoch, k > 0, side[epoch]);
+        hm_loader_free(l);
+    }
+    for (int i = 0; i < 20; i++)
+        for (int k = 0; k < 3; k++)
+            seen[k] += sides[k] == side[i / 10][i % 10];
+    assert_true(seen[0] > 0 && seen[1] > 0 && seen[2] > 0 && seen[0] + seen[1] + seen[2] == 20);
+    assert_memory_not_equal(side[0], side[1], 10 * sizeof side[0][0]);
+    hm_dataset_free(&d);
+}
+
+/* A batch that had another size before holds the same bytes as one that was made for its size. */
+static void sizes_leave_no_trace(void **state) {
+    (void)state;
+    hm_dataset d;
+    hm_batch large, small;
+    open_split(&d, "train");
+    assert_int_equal(hm_batch_new(&large, 2, 3, 40, 40, true), HM_OK);
+    assert_int_equal(hm_batch_new(&small, 2, 3, 24, 24, true), HM_OK);
+    for (int round = 0; round < 2; round++) {
+        hm_batch_resize(&large, round ? 24 : 40, round ? 24 : 40);
+        hm_batch_clear(&large, 1);
+        assert_int_equal(hm_batch_fill(&large, 0, &d, 1, (hm_augment){true, false}, 5), HM_OK);
+    }
+    hm_batch_clear(&small, 1);
+    assert_int_equal(hm_batch_fill(&small, 0, &d, 1, (hm_augment){true, false}, 5), HM_OK);
+    assert_true(small.counts[0] > 0);
+    assert_true(hash_batch(&large) == hash_batch(&small));
+    hm_batch_free(&large);
+    hm_batch_free(&small);
+    hm_dataset_free(&d);
+}
+
 static void epochs_resume_in_the_middle(void **state) {
     (void)state;
     hm_dataset d;
@@ -374,6 +443,8 @@ int main(void) {
         cmocka_unit_test(grouping_categories_are_dropped),
         cmocka_unit_test(batches_hold_what_the_file_says),
         cmocka_unit_test(threads_do_not_change_batches),
+        cmocka_unit_test(steps_draw_their_sizes),
+        cmocka_unit_test(sizes_leave_no_trace),
         cmocka_unit_test(epochs_resume_in_the_middle),
         cmocka_unit_test(training_covers_the_data_set),
         cmocka_unit_test(evaluation_is_in_order),

@@ -40,12 +40,13 @@ static int drop_data(void **state) {
     return system(command);
 }
 
-static hm_train_options options(void) {
+static hm_train_options options(bool multi_scale) {
     hm_train_options o = {0};
     OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
     o.dataset_dir = data_dir;
     o.output_dir = out_dir;
     o.model = (char *)"seg-micro";
+    o.multi_scale = multi_scale;
     o.batch_size = 6;
     o.grad_accum_steps = 2;
     o.precision = HM_PRECISION_FP32;
@@ -87,9 +88,8 @@ static int64_t need(const char *message, const char *words) {
     return number(at, " (");
 }
 
-static void proposals_fit(void **state) {
-    (void)state;
-    hm_train_options o = options();
+static void check_proposals(bool multi_scale) {
+    hm_train_options o = options(multi_scale);
     const int64_t all = planned(&o);
     const int64_t limit = all * 4 / 5;
     o.memory_limit = (int32_t)limit;
@@ -121,17 +121,28 @@ static void proposals_fit(void **state) {
     assert_int_equal(planned(&low), need(message, "resolution "));
     low.resolution += 6;
     assert_non_null(refused(&low));
+
+    hm_train_options one = o;
+    one.multi_scale = false;
+    assert_int_equal(strstr(message, "multi_scale false (") != NULL, multi_scale);
+    if (multi_scale)
+        assert_int_equal(planned(&one), need(message, "multi_scale false"));
+}
+
+static void proposals_fit(void **state) {
+    (void)state;
+    check_proposals(false);
+    check_proposals(true);
 }
 
 /* Where no setting alone is enough, several together, or the truth. */
-static void mixtures_fit(void **state) {
-    (void)state;
-    hm_train_options o = options(), mixed;
-    o.resolution = 24;
+static void check_mixtures(bool multi_scale) {
+    hm_train_options o = options(multi_scale), mixed;
+    o.resolution = multi_scale ? 48 : 24; /* the smallest of several sizes must have points to compare */
     o.batch_size = 1;
     o.precision = HM_PRECISION_FP16_TRUE;
     const int64_t least = planned(&o);
-    o = options();
+    o = options(multi_scale);
     o.memory_limit = (int32_t)least;
     mixed = o;
     char message[1024];
@@ -144,9 +155,38 @@ static void mixtures_fit(void **state) {
                                                            : HM_PRECISION_FP16;
     if (strstr(message, "resolution ") != NULL)
         mixed.resolution = (int32_t)number(message, "resolution ");
+    if (strstr(message, "multi_scale false") != NULL)
+        mixed.multi_scale = false;
     assert_int_equal(planned(&mixed), need(message, "batch_size "));
     o.memory_limit = 1;
     assert_non_null(strstr(refused(&o), "take a smaller model"));
+}
+
+static void mixtures_fit(void **state) {
+    (void)state;
+    check_mixtures(false);
+    check_mixtures(true);
+}
+
+/* What is planned is what the arenas of all sizes together take, and the largest size decides. */
+static void sizes_share_memory(void **state) {
+    (void)state;
+    hm_train_options o = options(true);
+    hm_training *several, *one;
+    size_t used = 0;
+    OK(hm_training_open(&several, &o, NULL));
+    o.multi_scale = false;
+    o.resolution = several->sides[several->n_sizes - 1];
+    OK(hm_training_open(&one, &o, NULL));
+    for (int i = 0; i < several->n_sizes; i++) {
+        const size_t of_size = hm_exec_used(several->sizes[i].exec);
+        used = of_size > used ? of_size : used;
+    }
+    assert_int_equal(used, several->memory.batch);
+    assert_int_equal(one->memory.batch, several->memory.batch);
+    assert_int_equal(one->memory.inputs_of_run, several->memory.inputs_of_run);
+    hm_training_close(one);
+    hm_training_close(several);
 }
 
 static void machines_have_memory(void **state) {
@@ -162,6 +202,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(proposals_fit),
         cmocka_unit_test(mixtures_fit),
+        cmocka_unit_test(sizes_share_memory),
         cmocka_unit_test(machines_have_memory),
     };
     return cmocka_run_group_tests(tests, make_data, drop_data);

@@ -40,13 +40,15 @@ static int drop_data(void **state) {
     return system(command);
 }
 
-static hm_train_options options(hm_precision precision) {
+static hm_train_options options(hm_precision precision, bool multi_scale) {
     hm_train_options o = {0};
     OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
     o.dataset_dir = data_dir;
     o.output_dir = out_dir;
     o.model = (char *)"seg-micro";
     o.resolution = 48;
+    o.multi_scale = multi_scale;
+    o.expanded_scales = false;
     o.batch_size = 1;
     o.grad_accum_steps = 1;
     o.precision = precision;
@@ -69,10 +71,9 @@ static void check_taken(const hm_memory *m, size_t taken) {
 }
 
 /* Every mode, with and without averages and accumulation, judged once and three times. */
-static void opening_takes_what_is_planned(void **state) {
-    (void)state;
+static void check_opening(bool multi_scale) {
     for (int mode = HM_PRECISION_FP32; mode <= HM_PRECISION_FP16_TRUE; mode++) {
-        hm_train_options o = options((hm_precision)mode);
+        hm_train_options o = options((hm_precision)mode, multi_scale);
         hm_training *t;
         o.grad_accum_steps = 1 + mode % 2;
         o.use_ema = mode != HM_PRECISION_BF16 && mode != HM_PRECISION_FP16_TRUE;
@@ -86,31 +87,43 @@ static void opening_takes_what_is_planned(void **state) {
     }
 }
 
-/* Steps, one of them rehearsed, and a validation take nothing more. */
-static void running_takes_no_more(void **state) {
+static void opening_takes_what_is_planned(void **state) {
     (void)state;
-    const hm_train_options o = options(HM_PRECISION_FP16);
+    check_opening(false);
+    check_opening(true);
+}
+
+/* Steps, one of them rehearsed, and a validation take nothing more, however many sizes are drawn. */
+static void check_running(bool multi_scale) {
+    hm_train_options o = options(HM_PRECISION_FP16, multi_scale);
     const hm_batch *batch;
     hm_training *t;
     char cause[512];
     bool done;
     const size_t before = left();
     OK(hm_training_open(&t, &o, NULL));
-    OK(hm_loader_epoch(t->train_loader, 0, 0));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (multi_scale ? 6 : 3); i++) {
+        if (i % 2 == 0)
+            OK(hm_loader_epoch(t->train_loader, i / 2, 0));
         OK(hm_loader_next(t->train_loader, &batch));
         OK(hm_training_batch(t, batch));
         OK(hm_training_outcome(t, &done));
     }
-    OK(hm_overflow_describe(t, 0, cause, sizeof cause));
+    OK(hm_overflow_describe(t, t->runs - 1, cause, sizeof cause));
     OK(hm_training_validate(t, 0));
     check_taken(&t->memory, before - left());
     hm_training_close(t);
 }
 
+static void running_takes_no_more(void **state) {
+    (void)state;
+    check_running(false);
+    check_running(true);
+}
+
 static void limits_hold(void **state) {
     (void)state;
-    hm_train_options o = options(HM_PRECISION_FP32);
+    hm_train_options o = options(HM_PRECISION_FP32, false);
     hm_training *t;
     o.resolution = 0;
     o.batch_size = 8;

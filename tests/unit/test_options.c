@@ -24,7 +24,8 @@ static void training_defaults_are_upstreams(void **state) {
     assert_true(o.weight_decay == 1e-4 && o.adamw_eps == 1e-8 && o.clip_max_norm == 0.1 && o.warmup_epochs == 0);
     assert_true(o.lr_scheduler == 0 && o.lr_drop == 100 && o.lr_min_factor == 0);
     assert_true(o.use_ema && o.ema_decay == 0.993 && o.ema_tau == 100 && o.seed == 42);
-    assert_true(o.scale_jitter && o.run_test && o.eval_interval == 1 && o.eval_max_dets == 500);
+    assert_true(o.multi_scale && o.expanded_scales && o.scale_jitter && o.run_test && o.eval_interval == 1 &&
+                o.eval_max_dets == 500);
     hm_options_free(HM_COMMAND_TRAIN, &o);
     assert_null(o.output_dir);
 }

@@ -1,64 +1,18 @@
-/* test_training_cuda.c: hm_train on the GPU (in emulated builds: its kernels on the CPU) beside the CPU: the same
- * losses, the same weights twice when deterministic, overflows told by name although outcomes are looked at late. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+/* test_training_cuda.c: hm_train on the GPU (in emulated builds: its kernels on the CPU): the same weights twice when
+ * deterministic; overflows told by name although outcomes are looked at late; several input sizes as one each; steps
+ * that change their size neither wait nor allocate. */
+#include "multi_scale.h"
 
-#include <cmocka.h>
-
-#include "data/shapes.h"
 #include "device/cuda/cuda.h"
 #include "io/atomic.h"
-#include "train/metrics_csv.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
-
-static char root[64], data_dir[96];
-
-static int make_data(void **state) {
-    (void)state;
-    snprintf(root, sizeof root, "training-cuda-%d", (int)getpid());
-    snprintf(data_dir, sizeof data_dir, "%s/data", root);
-    hm_shapes_config c = hm_shapes_defaults();
-    c.counts[0] = 2;
-    c.counts[1] = 1;
-    c.counts[2] = 0;
-    return hm_shapes_write(data_dir, &c, NULL, NULL) == HM_OK ? 0 : 1;
-}
-
-static int drop_data(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
-}
 
 /* Five steps: an epoch never has fewer. */
-static hm_train_options options(hm_device_choice device, hm_precision precision, char *out) {
-    hm_train_options o = {0};
-    OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
-    o.dataset_dir = data_dir;
+static hm_train_options options(hm_precision precision, char *out) {
+    hm_train_options o = scaled_options(HM_DEVICE_CHOICE_CUDA, precision, 1);
     o.output_dir = out;
-    o.model = (char *)"seg-micro";
+    o.multi_scale = false;
     o.resolution = 48;
-    o.epochs = 1;
-    o.batch_size = 1;
-    o.grad_accum_steps = 1;
     o.scale_jitter = false;
-    o.run_test = false;
-    o.precision = precision;
-    o.device = device;
-    o.deterministic = true;
     return o;
 }
 
@@ -93,7 +47,7 @@ static void same_bits_and_named_overflows(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
         snprintf(out[i], sizeof out[i], "%s/run%d", root, i);
-        hm_train_options o = options(HM_DEVICE_CHOICE_CUDA, HM_PRECISION_FP16, out[i]);
+        hm_train_options o = options(HM_PRECISION_FP16, out[i]);
         o.loss_scale = 0x1p32;
         hm_train_result r;
         OK(hm_train(&o, NULL, &r));
@@ -107,6 +61,49 @@ static void same_bits_and_named_overflows(void **state) {
     free(content[1]);
 }
 
+static void alternates(void **state) {
+    (void)state;
+    hm_train_options o = scaled_options(HM_DEVICE_CHOICE_CUDA, HM_PRECISION_FP16, 1);
+    o.loss_scale = 1024;
+    check_against_single_sizes(&o, 2 * USED - 1);
+    o = scaled_options(HM_DEVICE_CHOICE_CUDA, HM_PRECISION_FP32, 2);
+    check_against_single_sizes(&o, 2);
+}
+
+static void names_overflows_of_another_size(void **state) {
+    (void)state;
+    hm_train_options o = scaled_options(HM_DEVICE_CHOICE_CUDA, HM_PRECISION_FP16, 1);
+    o.loss_scale = 0x1p40;
+    check_against_single_sizes(&o, USED);
+}
+
+/* The first run of a size prepares, the second captures; from then on a batch is a launch, whatever ran before it. */
+static void waits_for_nothing(void **state) {
+    (void)state;
+    hm_train_options o = scaled_options(HM_DEVICE_CHOICE_CUDA, HM_PRECISION_FP16, 1);
+    hm_training *t;
+    hm_batch b;
+    hm_cuda_counts before = {0};
+    o.loss_scale = 1024;
+    OK(hm_training_open(&t, &o, NULL));
+    new_batch(t, &b);
+    for (int i = 0; i < 3 * USED; i++) {
+        bool done;
+        if (i == 2 * USED)
+            before = hm_cuda_count();
+        fill_batch(t, t->sides[i % USED], i, &b);
+        OK(hm_training_batch(t, &b));
+        if (i > 0)
+            OK(hm_training_outcome(t, &done));
+    }
+    const hm_cuda_counts after = hm_cuda_count();
+    assert_int_equal(after.graphs - before.graphs, USED);
+    assert_int_equal(after.waits, before.waits);
+    assert_int_equal(after.allocations, before.allocations);
+    hm_batch_free(&b);
+    hm_training_close(t);
+}
+
 int main(void) {
     if (!hm_cuda_available()) {
         printf("skipped: %s\n", hm_error_message());
@@ -114,6 +111,9 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_and_named_overflows),
+        cmocka_unit_test(alternates),
+        cmocka_unit_test(names_overflows_of_another_size),
+        cmocka_unit_test(waits_for_nothing),
     };
     return cmocka_run_group_tests(tests, make_data, drop_data);
 }

@@ -21,6 +21,25 @@ static inline void hm_narrow_bf16(const float *restrict x, uint16_t *restrict y,
         y[i] = hm_f32_to_bf16(x[i]);
 }
 
+/* The same for operands of bf16 products, on processors with AVX512-BF16 by its own instruction. That takes numbers
+ * below the smallest normal one for 0, as the products do. */
+#if defined(__AVX512F__)
+#define HM_BF16_TARGET __attribute__((target("avx512bf16")))
+
+static inline HM_BF16_TARGET void hm_narrow_operand(const float *restrict x, uint16_t *restrict y, int64_t n) {
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32)
+        _mm512_storeu_si512(y + i, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i)));
+    hm_narrow_bf16(x + i, y + i, n - i);
+}
+#else
+#define HM_BF16_TARGET
+
+static inline void hm_narrow_operand(const float *restrict x, uint16_t *restrict y, int64_t n) {
+    hm_narrow_bf16(x, y, n);
+}
+#endif
+
 static inline void hm_widen_f16(const uint16_t *restrict x, float *restrict y, int64_t n) {
     int64_t i = 0;
 #if defined(__AVX512F__)

@@ -1,10 +1,7 @@
-/* gemm.c: output blocks over threads, each block one serial dnnl_sgemm.
- * oneDNN computes on one thread when called inside an active parallel region; elsewhere it takes as many threads as
- * OpenMP would give, which is why hm_gemm_serial lowers that number to one for the duration of the call. */
+/* gemm.c: output blocks over threads, each block one serial dnnl_sgemm. */
 #include "device/cpu/gemm.h"
 
-#include <dnnl.h>
-#include <omp.h>
+#include "device/cpu/dnnl_engine.h"
 
 #define MIN_BLOCK 48
 #define MANY      8 /* blocks are halved until there are this many */
@@ -29,13 +26,9 @@ bool hm_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alp
         scale(m, n, beta, c, ldc);
         return true;
     }
-    const int before = omp_get_max_threads();
-    const bool lower = !omp_in_parallel() && before > 1;
-    if (lower)
-        omp_set_num_threads(1);
+    const int before = hm_dnnl_alone();
     const bool ok = sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    if (lower)
-        omp_set_num_threads(before);
+    hm_dnnl_restore(before);
     return ok;
 }
 

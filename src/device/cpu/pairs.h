@@ -38,7 +38,7 @@ static inline void hm_pairs_rows_of(const float *x, int64_t rows, int64_t k, hm_
     const int64_t words = hm_pairs_words(k);
     for (int64_t i = 0; i < rows; i++) {
         to[i * words + words - 1] = 0;
-        hm_narrow_bf16(x + i * k, (uint16_t *)(void *)(to + i * words), k);
+        hm_narrow_operand(x + i * k, (uint16_t *)(void *)(to + i * words), k);
     }
 }
 
@@ -60,17 +60,22 @@ static inline void hm_pairs_columns(const uint16_t *x, int64_t ld, int64_t k, in
 
 /* The same from fp32, rounded; x is dense. */
 static inline void hm_pairs_columns_of(const float *x, int64_t k, int64_t n, hm_word *to) {
+    enum { piece = 256 };
     const int64_t stride = hm_pairs_stride(n);
+    uint16_t low[piece], high[piece] = {0};
     for (int64_t p = 0; p < hm_pairs_words(k); p++) {
-        const float *restrict const low = x + 2 * p * n, *restrict const high = low + n;
-        hm_word *restrict const row = to + p * stride;
+        const float *const row = x + 2 * p * n;
         const bool both = 2 * p + 1 < k;
-        for (int64_t j = 0; both && j < n; j++)
-            row[j] = hm_f32_to_bf16(low[j]) | (uint32_t)hm_f32_to_bf16(high[j]) << 16;
-        for (int64_t j = 0; !both && j < n; j++)
-            row[j] = hm_f32_to_bf16(low[j]);
+        for (int64_t j = 0; j < n; j += piece) {
+            const int64_t cols = n - j < piece ? n - j : piece;
+            hm_narrow_operand(row + j, low, cols);
+            if (both)
+                hm_narrow_operand(row + n + j, high, cols);
+            for (int64_t l = 0; l < cols; l++)
+                to[p * stride + j + l] = low[l] | (uint32_t)(both ? high[l] : 0) << 16;
+        }
         for (int64_t j = n; j < stride; j++)
-            row[j] = 0;
+            to[p * stride + j] = 0;
     }
 }
 
@@ -118,28 +123,32 @@ typedef struct hm_pairs_product {
 #define HM_PAIRS_INLINE static inline __attribute__((always_inline))
 
 #if defined(__AVX512F__)
-#define HM_PAIRS_TARGET __attribute__((target("avx512bf16")))
 typedef __m512 hm_pairs_lanes;
+typedef __mmask16 hm_pairs_mask;
 
-HM_PAIRS_INLINE HM_PAIRS_TARGET void hm_pairs_zero(hm_pairs_lanes *sum) {
+HM_PAIRS_INLINE HM_BF16_TARGET void hm_pairs_zero(hm_pairs_lanes *sum) {
     *sum = _mm512_setzero_ps();
 }
 
-HM_PAIRS_INLINE HM_PAIRS_TARGET void hm_pairs_dot(hm_pairs_lanes *sum, hm_word a, const hm_word *b) {
+HM_PAIRS_INLINE HM_BF16_TARGET void hm_pairs_dot(hm_pairs_lanes *sum, hm_word a, const hm_word *b) {
     *sum = _mm512_dpbf16_ps(*sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)_mm512_loadu_si512(b));
 }
 
-HM_PAIRS_INLINE HM_PAIRS_TARGET void hm_pairs_put(float *c, const hm_pairs_lanes *sum, int64_t live, float alpha,
-                                                  bool add) {
-    const __mmask16 mask = live >= HM_PAIRS_LANES ? (__mmask16)0xFFFF : (__mmask16)((1u << live) - 1);
+/* The first `live` lanes, all of them if there are more. */
+HM_PAIRS_INLINE HM_BF16_TARGET hm_pairs_mask hm_pairs_first(int64_t live) {
+    return live >= HM_PAIRS_LANES ? (__mmask16)0xFFFF : (__mmask16)((1u << live) - 1);
+}
+
+HM_PAIRS_INLINE HM_BF16_TARGET void hm_pairs_put(float *c, const hm_pairs_lanes *sum, hm_pairs_mask mask, float alpha,
+                                                 bool add) {
     const __m512 before = add ? _mm512_maskz_loadu_ps(mask, c) : _mm512_setzero_ps();
     _mm512_mask_storeu_ps(c, mask, _mm512_fmadd_ps(_mm512_set1_ps(alpha), *sum, before));
 }
 #else
-#define HM_PAIRS_TARGET
 typedef struct hm_pairs_lanes {
     float x[HM_PAIRS_LANES];
 } hm_pairs_lanes;
+typedef int64_t hm_pairs_mask;
 
 HM_PAIRS_INLINE void hm_pairs_zero(hm_pairs_lanes *sum) {
     *sum = (hm_pairs_lanes){{0}};
@@ -152,8 +161,12 @@ HM_PAIRS_INLINE void hm_pairs_dot(hm_pairs_lanes *sum, hm_word a, const hm_word 
     }
 }
 
-HM_PAIRS_INLINE void hm_pairs_put(float *c, const hm_pairs_lanes *sum, int64_t live, float alpha, bool add) {
-    for (int64_t l = 0; l < live && l < HM_PAIRS_LANES; l++)
+HM_PAIRS_INLINE hm_pairs_mask hm_pairs_first(int64_t live) {
+    return live < HM_PAIRS_LANES ? live : HM_PAIRS_LANES;
+}
+
+HM_PAIRS_INLINE void hm_pairs_put(float *c, const hm_pairs_lanes *sum, hm_pairs_mask live, float alpha, bool add) {
+    for (int64_t l = 0; l < live; l++)
         c[l] = alpha * sum->x[l] + (add ? c[l] : 0);
 }
 #endif
@@ -162,7 +175,7 @@ HM_PAIRS_INLINE void hm_pairs_put(float *c, const hm_pairs_lanes *sum, int64_t l
 
 /* Rows i.. and columns j.. of the result, `vectors` vectors of them. Rows past the last are computed as the last and
  * not stored. */
-HM_PAIRS_INLINE HM_PAIRS_TARGET void hm_pairs_tile(const hm_pairs_product *g, int64_t i, int64_t j, int vectors) {
+HM_PAIRS_INLINE HM_BF16_TARGET void hm_pairs_tile(const hm_pairs_product *g, int64_t i, int64_t j, int vectors) {
     const int64_t stride = hm_pairs_stride(g->n);
     const hm_word *a[HM_PAIRS_ROWS], *const b = g->b + j;
     hm_pairs_lanes sum[HM_PAIRS_ROWS][4];
@@ -181,19 +194,25 @@ HM_PAIRS_INLINE HM_PAIRS_TARGET void hm_pairs_tile(const hm_pairs_product *g, in
                 hm_pairs_dot(&sum[r][v], a[r][p * g->word], b + p * stride + v * HM_PAIRS_LANES);
         }
     }
+    hm_pairs_mask live[4];
+    float *const c = g->c + i * g->ldc + j;
+    const int64_t ldc = g->ldc, rows = g->m - i;
+    const float alpha = g->alpha;
+    const bool add = g->add;
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        live[v] = hm_pairs_first(g->n - j - v * HM_PAIRS_LANES);
 #pragma GCC unroll 6
     for (int r = 0; r < HM_PAIRS_ROWS; r++) {
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) {
-            const int64_t col = j + v * HM_PAIRS_LANES;
-            if (i + r < g->m)
-                hm_pairs_put(g->c + (i + r) * g->ldc + col, &sum[r][v], g->n - col, g->alpha, g->add);
-        }
+        for (int v = 0; v < vectors; v++)
+            if (r < rows)
+                hm_pairs_put(c + r * ldc + v * HM_PAIRS_LANES, &sum[r][v], live[v], alpha, add);
     }
 }
 
 /* All rows of columns j.. */
-static inline HM_PAIRS_TARGET void hm_pairs_strip(const hm_pairs_product *g, int64_t j, int64_t vectors) {
+static inline HM_BF16_TARGET void hm_pairs_strip(const hm_pairs_product *g, int64_t j, int64_t vectors) {
     for (int64_t i = 0; i < g->m; i += HM_PAIRS_ROWS)
         switch (vectors) {
         case 1:

@@ -9,6 +9,7 @@ struct hm_cuda {
     cudaStream_t stream, uploads;
     cudaEvent_t uploaded;
     struct hm_cuda_products *products; /* lt_gemm.cu's */
+    int room;                          /* in which products work */
     hm_cuda_measures *measures;        /* measure.cu's, on the device */
 };
 
@@ -20,5 +21,7 @@ typedef struct hm_cuda_caller {
 /* What they need of the device's memory is taken when it is opened, so that nothing of it is missing from plans. */
 hm_status hm_cuda_products_start(hm_cuda *d);
 hm_status hm_cuda_measures_start(hm_cuda *d);
+
+void hm_cuda_multiplied(void); /* counts a product */
 
 #endif

@@ -24,6 +24,15 @@ void hm_cuda_launched(void) {
     counts.launches++;
 }
 
+void hm_cuda_multiplied(void) {
+    counts.launches++;
+    counts.products++;
+}
+
+void hm_cuda_use_room(hm_cuda *d, int room) {
+    d->room = room;
+}
+
 cudaStream_t hm_cuda_stream(hm_cuda *d) {
     return d->stream;
 }
@@ -254,6 +263,21 @@ hm_status hm_cuda_uploaded(hm_cuda *d) {
 
 hm_status hm_cuda_capture_begin(hm_cuda *d) {
     HM_CUDA_TRY(cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal));
+    return HM_OK;
+}
+
+hm_status hm_cuda_capture_after(hm_cuda *d, hm_cuda_place *places, size_t n) {
+    HM_CUDA_TRY(cudaStreamUpdateCaptureDependencies(d->stream, (cudaGraphNode_t *)places, NULL, n,
+                                                    cudaStreamSetCaptureDependencies));
+    return HM_OK;
+}
+
+hm_status hm_cuda_capture_places(hm_cuda *d, hm_cuda_place const **places, size_t *n) {
+    cudaStreamCaptureStatus status;
+    const cudaGraphNode_t *list;
+    const cudaGraphEdgeData *edges; /* kinds of dependency: taken as full ones */
+    HM_CUDA_TRY(cudaStreamGetCaptureInfo(d->stream, &status, NULL, NULL, &list, &edges, n));
+    *places = (hm_cuda_place const *)list;
     return HM_OK;
 }
 

@@ -27,8 +27,6 @@ typedef struct hm_cuda_draw {
     int64_t step;
 } hm_cuda_draw;
 
-#define HM_CUDA_WORKSPACE ((size_t)32 << 20) /* in which cuBLASLt works: taken as the device is opened */
-
 /* The device, opened at the first call, which chooses the one that CUDA_VISIBLE_DEVICES puts first.
  * HM_ERR_UNSUPPORTED, with the reason, where there is none or it is too old. */
 hm_status hm_cuda_open(hm_cuda **out);
@@ -71,9 +69,14 @@ hm_status hm_cuda_event_seconds(const hm_cuda_event *from, const hm_cuda_event *
 hm_status hm_cuda_upload(hm_cuda *d, void *to, const void *pinned, size_t bytes, hm_cuda_event *after);
 hm_status hm_cuda_uploaded(hm_cuda *d);
 
-/* Everything enqueued between begin and end becomes a graph instead of running. */
+/* Everything enqueued between begin and end becomes a graph instead of running. Each piece of work follows the one
+ * enqueued before it, unless hm_cuda_capture_after has named other places of the graph for the next one to follow;
+ * hm_cuda_capture_places tells those that it would follow now (good until something is enqueued). */
 typedef struct hm_cuda_graph hm_cuda_graph;
+typedef void *hm_cuda_place;
 hm_status hm_cuda_capture_begin(hm_cuda *d);
+hm_status hm_cuda_capture_after(hm_cuda *d, hm_cuda_place *places, size_t n);
+hm_status hm_cuda_capture_places(hm_cuda *d, hm_cuda_place const **places, size_t *n);
 hm_status hm_cuda_capture_end(hm_cuda *d, hm_cuda_graph **out); /* *out = NULL after a failure in between */
 hm_status hm_cuda_graph_launch(hm_cuda *d, hm_cuda_graph *g);
 void hm_cuda_graph_free(hm_cuda_graph *g);
@@ -90,9 +93,16 @@ typedef struct hm_cuda_measures {
 } hm_cuda_measures;
 hm_status hm_cuda_measure(hm_cuda *d, hm_dtype type, const void *p, int64_t n, hm_cuda_measures *out);
 
+/* Products enqueued from now on work in room 0 or 1: those of one room must follow each other. The rooms are taken as
+ * the device is opened. */
+#define HM_CUDA_ROOMS 2
+#define HM_CUDA_ROOM  (((size_t)32 << 20) + ((size_t)256 << 10)) /* bytes of each, where products are cuBLASLt's */
+void hm_cuda_use_room(hm_cuda *d, int room);
+
 /* Since the process began; kernels of a captured graph count when it is launched. */
 typedef struct hm_cuda_counts {
     int64_t launches;    /* kernels and library calls enqueued one by one */
+    int64_t products;    /* matrix products among them */
     int64_t graphs;      /* captured graphs launched */
     int64_t waits;       /* times the host waited for all that it had enqueued */
     int64_t holds;       /* times it waited for an event, with later work still enqueued */

@@ -235,6 +235,17 @@ __device__ inline float hm_warp_max(float x) {
     return x;
 }
 
+/* Smallest of a full warp, in every lane: one instruction from sm_80 on. */
+__device__ inline uint32_t hm_warp_min(uint32_t x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    return __reduce_min_sync(0xFFFFFFFFu, x);
+#else
+    for (int lane = 16; lane > 0; lane >>= 1)
+        x = min(x, __shfl_xor_sync(0xFFFFFFFFu, x, lane));
+    return x;
+#endif
+}
+
 /* Sum over a block of full warps (at most 32), in every thread and always in the same order. All threads must call. */
 template <typename T> __device__ inline T hm_block_sum(T x) {
     __shared__ T part[32];

@@ -2,7 +2,7 @@
  *
  * cuBLASLt thinks in columns: a row-major c = op(a) op(b) is its c' = op(b)' op(a)', so operands and sizes change
  * places and the bias runs along its rows, as its epilogue wants it: in the type of the result, so another one (an fp32
- * bias of half products) is rounded into a corner of the workspace first. What no epilogue does is a kernel's work. */
+ * bias of half products) is rounded into a corner of the room first. What no epilogue does is a kernel's work. */
 #include "device/cuda/lt_gemm.h"
 
 #include <cublasLt.h>
@@ -12,8 +12,8 @@
 #include "device/cuda/column_sums.h"
 #include "device/cuda/context.cuh"
 
-#define WORKSPACE HM_CUDA_WORKSPACE
-#define BIAS_ROOM ((size_t)256 << 10) /* after it */
+#define BIAS_ROOM ((size_t)256 << 10) /* at the end of a room */
+#define WORKSPACE (HM_CUDA_ROOM - BIAS_ROOM)
 
 /* A product as cuBLASLt must know it beforehand. */
 typedef struct known {
@@ -40,7 +40,7 @@ typedef struct operands {
 
 struct hm_cuda_products {
     cublasLtHandle_t handle;
-    void *workspace;
+    char *rooms; /* [HM_CUDA_ROOMS] */
     prepared **list;
     size_t n, cap;
 };
@@ -62,7 +62,12 @@ hm_status hm_cuda_products_start(hm_cuda *d) {
     const cublasStatus_t st = cublasLtCreate(&d->products->handle);
     if (st != CUBLAS_STATUS_SUCCESS)
         HM_FAIL(HM_ERR_UNSUPPORTED, "cuBLASLt does not start (%s)", cublasLtGetStatusName(st));
-    return hm_cuda_alloc(d, &d->products->workspace, WORKSPACE + BIAS_ROOM);
+    return hm_cuda_alloc(d, (void **)&d->products->rooms, HM_CUDA_ROOMS * HM_CUDA_ROOM);
+}
+
+/* Where the next product works. */
+static char *room_of(const hm_cuda *d) {
+    return d->products->rooms + (size_t)d->room * HM_CUDA_ROOM;
 }
 
 static cudaDataType_t type_of(hm_dtype t) {
@@ -173,8 +178,8 @@ static hm_status multiply(hm_cuda *d, prepared *p, const hm_cuda_gemm *g, const 
     const hm_cuda_products *const lt = d->products;
     HM_TRY(set_epilogue(p, !p->apart, o->typed));
     LT_TRY(cublasLtMatmul(lt->handle, p->op, &g->alpha, o->b, p->b, o->a, p->a, &g->beta, o->c, p->c, o->c, p->c,
-                          &p->algo, lt->workspace, WORKSPACE, hm_cuda_stream(d)));
-    hm_cuda_launched();
+                          &p->algo, room_of(d), WORKSPACE, hm_cuda_stream(d)));
+    hm_cuda_multiplied();
     return p->apart ? finish_apart(d, g, o, true) : HM_OK;
 }
 
@@ -234,7 +239,7 @@ static void make_key(known *key, const hm_cuda_gemm *g, const operands *o) {
 /* The bias in the type of the result, if there is one; NULL too where it has no room. */
 static hm_status typed_bias(hm_cuda *d, const hm_cuda_gemm *g, const void *bias, const void **out) {
     const hm_cuda_caller call = {d};
-    void *const room = (char *)d->products->workspace + WORKSPACE;
+    void *const room = room_of(d) + WORKSPACE;
     const bool fits = (uint64_t)g->n * (g->out == HM_F32 ? 4 : 2) <= BIAS_ROOM;
     const bool turn = bias != NULL && g->bias_type != g->out;
     *out = !turn ? bias : fits ? room : NULL;

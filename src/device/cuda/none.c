@@ -46,11 +46,14 @@ UNREACHED(hm_cuda_event_seconds, const hm_cuda_event *from, const hm_cuda_event 
 UNREACHED(hm_cuda_upload, hm_cuda *d, void *to, const void *pinned, size_t bytes, hm_cuda_event *after)
 UNREACHED(hm_cuda_uploaded, hm_cuda *d)
 UNREACHED(hm_cuda_capture_begin, hm_cuda *d)
+UNREACHED(hm_cuda_capture_after, hm_cuda *d, hm_cuda_place *places, size_t n)
+UNREACHED(hm_cuda_capture_places, hm_cuda *d, hm_cuda_place const **places, size_t *n)
 UNREACHED(hm_cuda_capture_end, hm_cuda *d, hm_cuda_graph **out)
 UNREACHED(hm_cuda_graph_launch, hm_cuda *d, hm_cuda_graph *g)
 UNREACHED(hm_cuda_measure, hm_cuda *d, hm_dtype type, const void *p, int64_t n, hm_cuda_measures *out)
 UNREACHED(hm_cuda_pack, hm_cuda *d, const float *const *source, const int *at, const int *count, int n, float *packed)
 
+void hm_cuda_use_room(hm_cuda *d, int room) {}
 void hm_cuda_free(void *p) {}
 void hm_cuda_free_host(void *p) {}
 void hm_cuda_event_free(hm_cuda_event *e) {}

@@ -52,14 +52,39 @@ static size_t take(hm_carve *c, bool wanted, int64_t floats) {
     return wanted ? hm_carve_take(c, floats) : 0;
 }
 
+static hm_attention_room room_of_tiles(const hm_attention_sizes *s, bool back) {
+    const int64_t rows = hm_attention_min(back ? s->nk : s->nq, HM_ATTENTION_Q),
+                  cols = hm_attention_min(back ? s->nq : s->nk, HM_ATTENTION_K);
+    const int64_t area = rows * hm_attention_padded(cols), queries = hm_attention_padded(s->nq);
+    hm_attention_room r = {0};
+    hm_carve c = {0};
+    r.max = take(&c, !back, rows);
+    r.sum = take(&c, !back, rows);
+    r.s = take(&c, true, area);
+    r.p = take(&c, true, area / 2);
+    r.dp = take(&c, back, area);
+    r.ds_sum = take(&c, back, area / 2);
+    r.dot = take(&c, back, queries);
+    r.lse = take(&c, back, queries);
+    r.y = take(&c, true, rows * s->d);
+    r.dk = take(&c, back, rows * s->d);
+    r.dv = take(&c, back, rows * s->d);
+    r.dq = take(&c, back, s->nq * s->d);
+    r.part = take(&c, true, (back && cols > rows ? cols : rows) * s->d);
+    r.floats = c.floats;
+    return r;
+}
+
 hm_attention_room hm_attention_room_of(const hm_attention_sizes *s, hm_attention_way way, bool back) {
+    if (way == HM_ATTENTION_TILES)
+        return room_of_tiles(s, back);
     const int64_t Q = hm_attention_min(s->nq, HM_ATTENTION_Q), K = hm_attention_min(s->nk, HM_ATTENTION_K), d = s->d;
     const bool half = way != HM_ATTENTION_F32, words = way == HM_ATTENTION_WORDS;
     const int64_t q_d = words ? Q * hm_pairs_words(d) : Q * d,
                   d_k = words ? hm_pairs_words(d) * hm_pairs_stride(K) : K * d;
     const int64_t k_d = hm_pairs_words(K) * hm_pairs_stride(d), sum_q_d = hm_pairs_words(Q) * hm_pairs_stride(d);
     const int64_t sum_q_k = hm_pairs_words(Q) * hm_pairs_stride(K);
-    hm_attention_room r;
+    hm_attention_room r = {0};
     hm_carve c = {0};
     r.max = take(&c, !back, Q);
     r.sum = take(&c, !back, Q);
@@ -89,7 +114,7 @@ hm_attention_room hm_attention_room_of(const hm_attention_sizes *s, hm_attention
 static size_t scratch(const hm_node *n, int threads, bool back) {
     const hm_attention_sizes s = hm_attention_sizes_of(n);
     size_t most = 0;
-    for (int way = HM_ATTENTION_F32; way <= HM_ATTENTION_WORDS; way++) {
+    for (int way = 0; way < HM_ATTENTION_WAYS; way++) {
         const size_t floats = hm_attention_room_of(&s, (hm_attention_way)way, back).floats;
         most = hm_attention_takes(n, (hm_attention_way)way) && floats > most ? floats : most;
     }

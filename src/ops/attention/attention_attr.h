@@ -38,12 +38,19 @@ static inline int64_t hm_attention_block(int64_t n, int64_t most) {
     return blocks > 0 ? (n + blocks - 1) / blocks : 1;
 }
 
+/* Numbers of a row of a block of tiles: whole vectors, of which the last may hold numbers that are not used. */
+static inline int64_t hm_attention_padded(int64_t n) {
+    return (n + 15) / 16 * 16;
+}
+
 /* How a node's products are made. */
 typedef enum hm_attention_way {
     HM_ATTENTION_F32,     /* everything is fp32 and read and written in place */
     HM_ATTENTION_WIDENED, /* blocks of half tensors are widened, products are fp32's */
-    HM_ATTENTION_WORDS    /* bf16 by pairs (device/cpu/pairs.h) */
+    HM_ATTENTION_WORDS,   /* bf16 by pairs (device/cpu/pairs.h) */
+    HM_ATTENTION_TILES    /* bf16 by oneDNN, where that uses tiles (device/cpu/gemm_bf16.h) */
 } hm_attention_way;
+#define HM_ATTENTION_WAYS 4
 
 /* Whether this way suits the node's types; WIDENED suits whatever F32 does not. */
 static inline bool hm_attention_takes(const hm_node *n, hm_attention_way way) {
@@ -54,11 +61,12 @@ static inline bool hm_attention_takes(const hm_node *n, hm_attention_way way) {
     }
     for (int o = 0; o < n->n_out; o++)
         f32 = f32 && n->out[o]->dtype == HM_F32;
-    return way == HM_ATTENTION_F32 ? f32 : way == HM_ATTENTION_WORDS ? bf16 : !f32;
+    return way == HM_ATTENTION_F32 ? f32 : way == HM_ATTENTION_WIDENED ? !f32 : bf16;
 }
 
 /* Where a thread's scratch has what, in floats; sizes Q queries, K keys in a block, d, or words and strides of
- * pairs.h. */
+ * pairs.h. Tiles keep P and dS in bf16 as they are, in p and ds_sum, and take blocks of Q keys and K queries backward.
+ */
 typedef struct hm_attention_room {
     size_t max, sum;         /* [Q] running maximum and sum (forward) */
     size_t s, dp;            /* [Q, K] scores, then probabilities; their gradients (backward) */
@@ -68,6 +76,7 @@ typedef struct hm_attention_room {
     size_t k_sum, v_sum;     /* words of k (backward) and v (forward) summed over keys */
     size_t p, p_sum, ds_sum; /* words: rows of P (forward) or dS, summed over keys; P, dS summed over queries */
     size_t y, dk, dv, dq;    /* results in fp32: [Q, d], [K, d], [K, d], [Nq, d] */
+    size_t lse, part;        /* tiles: [Nq] log-sum-exp (backward), what a block adds to a result */
     size_t floats;           /* all of it */
 } hm_attention_room;
 

@@ -28,7 +28,7 @@ static bool forward_floats(const head *h, int64_t first, int64_t rows, float *wo
         const view k = read_rows(h, &h->k, k0, cols, work + h->room.k);
         const view v = read_rows(h, &h->v, k0, cols, work + h->room.v);
         ok = hm_gemm_serial(false, true, rows, cols, d, scale, q.x, q.ld, k.x, k.ld, 0, s, cols);
-        fold(h, s, rows, cols, max, sum, y, k0 == 0);
+        fold(h, s, rows, cols, 1, max, sum, y, k0 == 0);
         round_to(h->v.type, s, rows, cols);
         ok = ok && hm_gemm_serial(false, false, rows, d, cols, 1, s, cols, v.x, v.ld, k0 > 0, y.x, y.ld);
     }

@@ -34,7 +34,7 @@ static inline const uint16_t *half_rows(const head *h, const part *p, int64_t fi
 }
 
 /* Rows first.. of a tensor, in place or in `room` [rows, d], where they are widened. */
-static inline view read_rows(const head *h, const part *p, int64_t first, int64_t rows, float *room) {
+static view read_rows(const head *h, const part *p, int64_t first, int64_t rows, float *room) {
     if (p->type == HM_F32)
         return (view){(float *)p->data + p->at + first * h->c, h->c};
     for (int64_t i = 0; i < rows; i++)
@@ -47,41 +47,31 @@ static inline view make_rows(const head *h, const part *p, int64_t first, float 
     return p->type == HM_F32 ? (view){(float *)p->data + p->at + first * h->c, h->c} : (view){room, h->d};
 }
 
-static inline void write_rows(const head *h, const part *p, int64_t first, int64_t rows, view from) {
+static void write_rows(const head *h, const part *p, int64_t first, int64_t rows, view from) {
     for (int64_t i = 0; p->type != HM_F32 && i < rows; i++)
         hm_narrow(p->type, from.x + i * from.ld, p->data, p->at + (first + i) * h->c, h->d);
 }
 
-static inline void zero_rows(const head *h, view v, int64_t rows) {
+static void zero_rows(const head *h, view v, int64_t rows) {
     for (int64_t i = 0; i < rows; i++)
         memset(v.x + i * v.ld, 0, (size_t)h->d * sizeof *v.x);
 }
 
-#define LANES 16
-
-/* NaNs are skipped here; they come back through exp(x - max). */
+/* NaNs may be skipped here; they come back through exp(x - max). */
 static inline float row_max(const float *x, int64_t n) {
-    float lane[LANES];
-    for (int j = 0; j < LANES; j++)
-        lane[j] = -INFINITY;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
     float max = -INFINITY;
-    for (; i < n; i++)
+#pragma omp simd reduction(max : max)
+    for (int64_t i = 0; i < n; i++)
         max = x[i] > max ? x[i] : max;
-    for (int j = 0; j < LANES; j++)
-        max = lane[j] > max ? lane[j] : max;
     return max;
 }
 
-/* x = exp(x - max); returns the sum. */
-static inline float row_exp(float *x, int64_t n, float max) {
+/* x = exp(scale x - max); returns the sum. */
+static inline float row_exp(float *x, int64_t n, float scale, float max) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++) {
-        x[i] = hm_expf(x[i] - max);
+        x[i] = hm_expf(x[i] * scale - max);
         sum += x[i];
     }
     return sum;
@@ -93,15 +83,15 @@ static inline void row_scale(float *x, int64_t n, float by) {
         x[i] *= by;
 }
 
-/* Turns scores s [rows, cols] into weights and folds them into the running maximum and sum; y [rows, d] so far is
+/* Turns scores scale s [rows, cols] into weights and folds them into the running maximum and sum; y [rows, d] so far is
  * rescaled to the new maximum. */
-static inline void fold(const head *h, float *s, int64_t rows, int64_t cols, float *max, float *sum, view y,
-                        bool first) {
+static void fold(const head *h, float *s, int64_t rows, int64_t cols, float scale, float *max, float *sum, view y,
+                 bool first) {
     for (int64_t i = 0; i < rows; i++) {
-        const float here = row_max(s + i * cols, cols);
+        const float here = scale * row_max(s + i * cols, cols);
         const float to = first || here > max[i] ? here : max[i];
         const float keep = first ? 0 : hm_expf(max[i] - to);
-        sum[i] = (first ? 0 : sum[i] * keep) + row_exp(s + i * cols, cols, to);
+        sum[i] = (first ? 0 : sum[i] * keep) + row_exp(s + i * cols, cols, scale, to);
         max[i] = to;
         if (!first)
             row_scale(y.x + i * y.ld, h->d, keep);
@@ -109,7 +99,7 @@ static inline void fold(const head *h, float *s, int64_t rows, int64_t cols, flo
 }
 
 /* What is left to do with y of queries first..: the division by the sum. */
-static inline void finish_rows(const head *h, int64_t first, int64_t rows, const float *max, const float *sum, view y) {
+static void finish_rows(const head *h, int64_t first, int64_t rows, const float *max, const float *sum, view y) {
     for (int64_t i = 0; i < rows; i++) {
         const float lse = max[i] + logf(sum[i]);
         row_scale(y.x + i * y.ld, h->d, 1 / sum[i]);
@@ -119,8 +109,8 @@ static inline void finish_rows(const head *h, int64_t first, int64_t rows, const
 }
 
 /* p = exp(s - lse) over s, and ds = p (dp - dot) over dp, of queries first... */
-static inline void rebuild(const head *h, float *restrict s, float *restrict dp, int64_t first, int64_t rows,
-                           int64_t cols, const float *dot) {
+static void rebuild(const head *h, float *restrict s, float *restrict dp, int64_t first, int64_t rows, int64_t cols,
+                    const float *dot) {
     for (int64_t i = 0; i < rows; i++) {
         float *const p = s + i * cols, *const ds = dp + i * cols;
         const float shift = hm_float_at(h->lse.type, h->lse.data, (size_t)(h->lse.at + first + i)),
@@ -134,7 +124,7 @@ static inline void rebuild(const head *h, float *restrict s, float *restrict dp,
 }
 
 /* dot[i] = <dy_i, y_i>, which equals <p_i, dp_i>. */
-static inline void row_dots(const head *h, float *work) {
+static void row_dots(const head *h, float *work) {
     float *const dot = work + h->room.dot;
     for (int64_t i = 0; i < h->nq; i++) {
         const float *const y = read_rows(h, &h->y, i, 1, work + h->room.y).x;

@@ -58,7 +58,7 @@ static bool forward_words(const head *h, int64_t first, int64_t rows, float *wor
         hm_pairs_turned(half_rows(h, &h->k, k0), h->c, cols, d, k);
         hm_pairs_columns(half_rows(h, &h->v, k0), h->c, cols, d, v);
         by_rows(q, k, rows, cols, d, scale, false, (view){s, cols});
-        fold(h, s, rows, cols, max, sum, y, k0 == 0);
+        fold(h, s, rows, cols, 1, max, sum, y, k0 == 0);
         hm_pairs_rows_of(s, rows, cols, p);
         by_rows(p, v, rows, d, cols, 1, k0 > 0, y);
     }

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include "ops/attention/attention_floats.h"
+#include "ops/attention/attention_tiles.h"
 #include "ops/attention/attention_words.h"
 
 HM_CPU_DECLARE(attention);
@@ -13,21 +14,40 @@ static hm_status refused(void) {
     HM_FAIL(HM_ERR_INTERNAL, "oneDNN refused a matrix product");
 }
 
-/* Words where the processor multiplies them, and in the plain build, for tests; AVX2 is faster with floats. */
-static bool has_words(void) {
+/* Whether this build multiplies bf16 as it is: with what the processor has for it; the plain build for tests, taking
+ * turns. AVX2 is faster with floats. */
 #if defined(__AVX512F__)
-    return hm_cpu_has_bf16();
+#define NATIVE_BF16 true
+#define BF16_WAY(n)                                                                                                    \
+    (!hm_cpu_has_bf16() ? HM_ATTENTION_WIDENED : hm_gemm_bf16_has_tiles() ? HM_ATTENTION_TILES : HM_ATTENTION_WORDS)
 #elif defined(__AVX2__)
-    return false;
+#define NATIVE_BF16 false
+#define BF16_WAY(n) HM_ATTENTION_WIDENED
 #else
-    return true;
+#define NATIVE_BF16 true
+#define BF16_WAY(n) (hm_attention_sizes_of(n).heads % 2 == 0 ? HM_ATTENTION_WORDS : HM_ATTENTION_TILES)
 #endif
-}
 
 static hm_attention_way way_of(const hm_node *n) {
-    return hm_attention_takes(n, HM_ATTENTION_F32)                    ? HM_ATTENTION_F32
-           : has_words() && hm_attention_takes(n, HM_ATTENTION_WORDS) ? HM_ATTENTION_WORDS
-                                                                      : HM_ATTENTION_WIDENED;
+    return hm_attention_takes(n, HM_ATTENTION_F32)     ? HM_ATTENTION_F32
+           : hm_attention_takes(n, HM_ATTENTION_WORDS) ? BF16_WAY(n)
+                                                       : HM_ATTENTION_WIDENED;
+}
+
+static int64_t query_step(const hm_attention_sizes *s, hm_attention_way way) {
+    return way == HM_ATTENTION_TILES ? tiled(s->nq, HM_ATTENTION_Q) : hm_attention_block(s->nq, HM_ATTENTION_Q);
+}
+
+static bool forward(const head *h, hm_attention_way way, int64_t first, int64_t rows, float *work) {
+    return NATIVE_BF16 && way == HM_ATTENTION_TILES   ? forward_tiles(h, first, rows, work)
+           : NATIVE_BF16 && way == HM_ATTENTION_WORDS ? forward_words(h, first, rows, work)
+                                                      : forward_floats(h, first, rows, work);
+}
+
+static bool backward(const head *h, hm_attention_way way, float *work) {
+    return NATIVE_BF16 && way == HM_ATTENTION_TILES   ? backward_tiles(h, work)
+           : NATIVE_BF16 && way == HM_ATTENTION_WORDS ? backward_words(h, work)
+                                                      : backward_floats(h, work);
 }
 
 static part part_of(const hm_tensor *t, void *data, int64_t at) {
@@ -55,14 +75,14 @@ hm_status HM_CPU(attention)(const hm_call *call) {
     const hm_attention_sizes s = hm_attention_sizes_of(call->node);
     const hm_attention_way way = way_of(call->node);
     const hm_attention_room room = hm_attention_room_of(&s, way, false);
-    const int64_t step = hm_attention_block(s.nq, HM_ATTENTION_Q), blocks = (s.nq + step - 1) / step;
+    const int64_t step = query_step(&s, way), blocks = (s.nq + step - 1) / step;
     bool ok = true;
 #pragma omp parallel for num_threads(call->run->threads) schedule(dynamic) reduction(&& : ok)
     for (int64_t t = 0; t < s.batch * s.heads * blocks; t++) {
         const head h = forward_head(call, &s, &room, t / blocks);
         const int64_t first = t % blocks * step, rows = hm_attention_min(step, s.nq - first);
         float *const work = (float *)call->work + (size_t)omp_get_thread_num() * room.floats;
-        ok = (way == HM_ATTENTION_WORDS ? forward_words : forward_floats)(&h, first, rows, work) && ok;
+        ok = forward(&h, way, first, rows, work) && ok;
     }
     return ok ? HM_OK : refused();
 }
@@ -97,7 +117,7 @@ hm_status HM_CPU(attention_back)(const hm_call *call) {
         const head h = backward_head(call, &s, &room, t);
         float *const work = (float *)call->work + (size_t)omp_get_thread_num() * room.floats;
         row_dots(&h, work);
-        ok = (way == HM_ATTENTION_WORDS ? backward_words : backward_floats)(&h, work) && ok;
+        ok = backward(&h, way, work) && ok;
     }
     return ok ? HM_OK : refused();
 }

@@ -503,9 +503,11 @@ template <int MT, int N> static __device__ void mask_columns(float s[MT][N / 8][
                 s[m][j][i] = 8 * j + column + i % 2 < cols ? s[m][j][i] : value;
 }
 
-template <typename T, int D, int MT>
-static __global__ __launch_bounds__(WARPS * 32, MT == 2 ? 2 : 3) void mma_forward(hm_out y, float *lse, const T *q,
-                                                                                  const T *k, const T *v, sizes s) {
+/* One times 16 rows a warp: with two there are too few warps to hide the exponentials. */
+template <typename T, int D>
+static __global__ __launch_bounds__(WARPS * 32, 3) void mma_forward(hm_out y, float *lse, const T *q, const T *k,
+                                                                    const T *v, sizes s) {
+    constexpr int MT = 1;
     HM_DYNAMIC_SHARED(unsigned char, shared); /* [2][k, v][TILE][D] */
     const hm_shared_at tiles = hm_shared_of(shared);
     const unsigned bytes = TILE * D * sizeof(T), columns = lane_as_columns<D>(), rows = lane_as_rows<D>();
@@ -710,9 +712,9 @@ __launch_bounds__(WARPS * 32, MT == 2 ? 2 : 3) void mma_back_k(hm_out dk, hm_out
     }
 }
 
-template <typename T, int D, int MT> static hm_status run_mma_forward(const hm_call *c, const hm_attention_sizes *s) {
+template <typename T, int D> static hm_status run_mma_forward(const hm_call *c, const hm_attention_sizes *s) {
     const size_t shared = 4 * TILE * D * sizeof(T);
-    HM_LAUNCH(c, (mma_forward<T, D, MT>), blocks_of(s, s->nq, WARPS * 16 * MT), WARPS * 32, shared, hm_output(c, 0),
+    HM_LAUNCH(c, (mma_forward<T, D>), blocks_of(s, s->nq, WARPS * 16), WARPS * 32, shared, hm_output(c, 0),
               (float *)c->out[1], (const T *)c->in[0], (const T *)c->in[1], (const T *)c->in[2], sizes_of(s));
     return HM_OK;
 }
@@ -735,13 +737,10 @@ template <typename T, int D, int MT> static hm_status run_mma_back_k(const hm_ca
     return HM_OK;
 }
 
-/* Two times 16 rows a warp read shared memory half as often; one suits few rows, and old cards' shared memory. */
+/* Backward, two times 16 rows a warp read shared memory half as often; one suits few rows, and old cards' shared
+ * memory. */
 static bool wide(const hm_call *c, int64_t rows) {
     return rows > 128 && hm_cuda_is_at_least(c->cuda, 80);
-}
-
-template <typename T, int D> static hm_status mma_forward_of(const hm_call *c, const hm_attention_sizes *s) {
-    return wide(c, s->nq) ? run_mma_forward<T, D, 2>(c, s) : run_mma_forward<T, D, 1>(c, s);
 }
 
 template <typename T, int D> static hm_status mma_backward_of(const hm_call *c, const hm_attention_sizes *s) {
@@ -750,10 +749,10 @@ template <typename T, int D> static hm_status mma_backward_of(const hm_call *c, 
 }
 
 template <typename T> static hm_status mma_sized(const hm_call *c, const hm_attention_sizes *s, bool back) {
-    return s->d == 64   ? back ? mma_backward_of<T, 64>(c, s) : mma_forward_of<T, 64>(c, s)
-             : s->d == 32 ? back ? mma_backward_of<T, 32>(c, s) : mma_forward_of<T, 32>(c, s)
+    return s->d == 64   ? back ? mma_backward_of<T, 64>(c, s) : run_mma_forward<T, 64>(c, s)
+             : s->d == 32 ? back ? mma_backward_of<T, 32>(c, s) : run_mma_forward<T, 32>(c, s)
              : back ? mma_backward_of<T, 16>(c, s)
-                        : mma_forward_of<T, 16>(c, s);
+                        : run_mma_forward<T, 16>(c, s);
 }
 
 /* Whether the operands are of one half that the device multiplies, and the head size is one of those above. */

@@ -108,6 +108,7 @@ const hm_op hm_op_conv2d_dw = {
     .workspace = workspace_dw,
     .cuda = HM_CUDA_KERNEL(conv2d_dw),
     .cuda_workspace = cuda_workspace,
+    .aside = true,
 };
 const hm_op hm_op_conv2d_dx = {
     .name = "conv2d_dx",

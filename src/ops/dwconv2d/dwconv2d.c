@@ -101,6 +101,7 @@ const hm_op hm_op_dwconv2d_back_weight = {
     .workspace = workspace_weight,
     .cuda = HM_CUDA_KERNEL(dwconv2d_back_weight),
     .cuda_workspace = cuda_workspace_weight,
+    .aside = true,
 };
 
 hm_tensor *hm_dwconv2d(hm_graph *g, hm_tensor *x, hm_tensor *w, hm_tensor *b) {

@@ -8,6 +8,7 @@
 
 hm_status HM_CPU(hm_layer_norm)(const hm_call *c);
 hm_status HM_CPU(hm_layer_norm_back)(const hm_call *c);
+hm_status HM_CPU(hm_layer_norm_affine)(const hm_call *c);
 
 static int threads_for(const hm_call *c, int64_t elements) {
     return elements > 8192 ? c->run->threads : 1;
@@ -68,7 +69,8 @@ typedef struct row {
     int64_t n;
 } row;
 
-static void back_row_x(const row *r, const float *gain, float *dx) {
+/* plus [n] is added; NULL: nothing is. */
+static void back_row_x(const row *r, const float *gain, const float *plus, float *dx) {
     const float *const dout = r->dout, *const x = r->x;
     const float mean = r->mean, scale = r->scale;
     double sum = 0, dot = 0; /* of h and of h xhat, h = dout gain */
@@ -81,7 +83,7 @@ static void back_row_x(const row *r, const float *gain, float *dx) {
     const float a = (float)(sum / (double)r->n), b = (float)(dot / (double)r->n);
 #pragma omp simd
     for (int64_t i = 0; i < r->n; i++)
-        dx[i] = (dout[i] * gain[i] - a - (x[i] - mean) * scale * b) * scale;
+        dx[i] = (dout[i] * gain[i] - a - (x[i] - mean) * scale * b) * scale + (plus != NULL ? plus[i] : 0);
 }
 
 static void back_row_affine(const row *r, double *dgain, double *dbias) {
@@ -99,63 +101,67 @@ static void back_any(const hm_call *c, int64_t k, int64_t n, double *dgain, doub
     const hm_layer_norm_back_attr *const attr = c->node->attr;
     hm_tensor *const *const in = c->node->in;
     float d_room[HM_LAYER_NORM_ROW], x_room[HM_LAYER_NORM_ROW], gain_room[HM_LAYER_NORM_ROW],
-        dx_room[HM_LAYER_NORM_ROW];
-    const row r = {hm_row_in(in[0]->dtype, c->in[0], k * n, n, d_room),
-                   hm_row_in(in[1]->dtype, c->in[1], k * n, n, x_room), ((const float *)c->in[2])[k],
-                   ((const float *)c->in[3])[k], n};
+        dx_room[HM_LAYER_NORM_ROW], plus_room[HM_LAYER_NORM_ROW];
+    const row r = {hm_row_in(in[LNB_DOUT]->dtype, c->in[LNB_DOUT], k * n, n, d_room),
+                   hm_row_in(in[LNB_X]->dtype, c->in[LNB_X], k * n, n, x_room), ((const float *)c->in[LNB_MEAN])[k],
+                   ((const float *)c->in[LNB_SCALE])[k], n};
     if (attr->want_affine)
         back_row_affine(&r, dgain, dbias);
-    if (!attr->want_x)
-        return;
     const hm_dtype to = c->node->out[0]->dtype;
+    const hm_tensor *const plus = in[LNB_PLUS];
     float *const dx = hm_row_out(to, c->out[0], k * n, dx_room);
-    back_row_x(&r, hm_row_in(in[4]->dtype, c->in[4], 0, n, gain_room), dx);
+    back_row_x(&r, hm_row_in(in[LNB_GAIN]->dtype, c->in[LNB_GAIN], 0, n, gain_room),
+               plus != NULL ? hm_row_in(plus->dtype, c->in[LNB_PLUS], k * n, n, plus_room) : NULL, dx);
     hm_row_done(to, c->out[0], k * n, dx, n);
 }
 
-/* Rows of one part; its sums are work[part, 2, channels]. */
-static void back_part(const hm_call *c, int64_t part, int64_t parts) {
+/* Rows of one part, whose sums become sums [2, channels]. */
+static void back_part(const hm_call *c, int64_t part, int64_t parts, float *sums) {
     const hm_layer_norm_back_attr *const attr = c->node->attr;
     const int64_t channels = hm_dim(c->node->in[0], -1), rows = hm_rows(c->node->in[0], 1);
-    const float *const dout = c->in[0], *const x = c->in[1], *const mean = c->in[2], *const scale = c->in[3];
-    double *const dgain = (double *)c->work + part * 2 * channels, *const dbias = dgain + channels;
+    const float *const dout = c->in[LNB_DOUT], *const x = c->in[LNB_X], *const mean = c->in[LNB_MEAN],
+                       *const scale = c->in[LNB_SCALE], *const plus = c->in[LNB_PLUS];
+    double added[attr->want_affine ? 2 * channels : 1];
     for (int64_t i = 0; i < 2 * channels && attr->want_affine; i++)
-        dgain[i] = 0;
+        added[i] = 0;
     const bool any = hm_layer_norm_native(c->node);
     for (int64_t k = part * rows / parts; k < (part + 1) * rows / parts; k++) {
         if (any) {
-            back_any(c, k, channels, dgain, dbias);
+            back_any(c, k, channels, added, added + channels);
             continue;
         }
         const row r = {dout + k * channels, x + k * channels, mean[k], scale[k], channels};
         if (attr->want_affine)
-            back_row_affine(&r, dgain, dbias);
-        if (attr->want_x)
-            back_row_x(&r, c->in[4], (float *)c->out[0] + k * channels);
+            back_row_affine(&r, added, added + channels);
+        back_row_x(&r, c->in[LNB_GAIN], plus != NULL ? plus + k * channels : NULL, (float *)c->out[0] + k * channels);
     }
-}
-
-static void join_parts(const double *parted, int64_t parts, int64_t channels, hm_dtype type, void *dgain, void *dbias) {
-    for (int64_t i = 0; i < channels; i++) {
-        double gain = 0, bias = 0;
-        for (int64_t p = 0; p < parts; p++) {
-            gain += parted[p * 2 * channels + i];
-            bias += parted[(p * 2 + 1) * channels + i];
-        }
-        hm_float_put(type, dgain, (size_t)i, (float)gain);
-        hm_float_put(type, dbias, (size_t)i, (float)bias);
-    }
+    for (int64_t i = 0; i < 2 * channels && attr->want_affine; i++)
+        sums[i] = (float)added[i];
 }
 
 hm_status HM_CPU(hm_layer_norm_back)(const hm_call *c) {
     const hm_layer_norm_back_attr *const attr = c->node->attr;
     const int64_t channels = hm_dim(c->node->in[0], -1), rows = hm_rows(c->node->in[0], 1);
     const int64_t parts = hm_layer_norm_parts(rows);
+    float *const sums = attr->want_affine ? c->out[1] : NULL;
 #pragma omp parallel for schedule(static) num_threads(threads_for(c, rows *channels))
     for (int64_t p = 0; p < parts; p++)
-        back_part(c, p, parts);
-    if (attr->want_affine)
-        join_parts(c->work, parts, channels, hm_layer_norm_native(c->node) ? c->node->out[attr->want_x]->dtype : HM_F32,
-                   c->out[attr->want_x ? 1 : 0], c->out[attr->want_x ? 2 : 1]);
+        back_part(c, p, parts, sums + p * 2 * channels);
+    return HM_OK;
+}
+
+hm_status HM_CPU(hm_layer_norm_affine)(const hm_call *c) {
+    const int64_t parts = hm_dim(c->node->in[0], 0), channels = hm_dim(c->node->in[0], 2);
+    const float *const sums = c->in[0];
+    const bool any = c->node->op->native(c->node);
+    for (int which = 0; which < 2; which++) {
+        const hm_dtype type = any ? c->node->out[which]->dtype : HM_F32;
+        for (int64_t i = 0; i < channels; i++) {
+            double sum = 0;
+            for (int64_t p = 0; p < parts; p++)
+                sum += (double)sums[(p * 2 + which) * channels + i];
+            hm_float_put(type, c->out[which], (size_t)i, (float)sum);
+        }
+    }
     return HM_OK;
 }

@@ -7,6 +7,7 @@
 
 extern "C" HM_CUDA_DECLARE(hm_layer_norm);
 extern "C" HM_CUDA_DECLARE(hm_layer_norm_back);
+extern "C" HM_CUDA_DECLARE(hm_layer_norm_affine);
 
 #define WARPS 4  /* rows of a block at a time */
 #define MOST  8  /* packs of four numbers that a lane holds */
@@ -24,11 +25,10 @@ struct norm_args {
 };
 
 struct back_args {
-    hm_in dout, x, gain;
+    hm_in dout, x, gain, plus;
     hm_out dx; /* may be dout's memory */
     const float *mean, *scale;
     float *parts; /* [blocks, 2, C]: sums of dgain and dbias; NULL: not wanted */
-    bool want_x;
     int64_t rows;
     int channels;
 };
@@ -140,9 +140,11 @@ template <int J> __global__ void backward_held(back_args a) {
          row += (int64_t)gridDim.x * WARPS) {
         const int64_t at = row * a.channels;
         const float mean = a.mean[row], scale = a.scale[row];
-        float d[J][4], x[J][4], sum = 0, dot = 0;
+        float d[J][4], x[J][4], plus[J][4] = {}, sum = 0, dot = 0;
         load_row<J>(a.dout, at, a.channels, d);
         load_row<J>(a.x, at, a.channels, x);
+        if (a.plus.p != NULL)
+            load_row<J>(a.plus, at, a.channels, plus);
 #pragma unroll
         for (int j = 0; j < J; j++)
 #pragma unroll
@@ -154,8 +156,6 @@ template <int J> __global__ void backward_held(back_args a) {
                 sum += d[j][k];
                 dot += d[j][k] * x[j][k];
             }
-        if (!a.want_x)
-            continue;
         sum = hm_warp_sum(sum) / (float)a.channels;
         dot = hm_warp_sum(dot) / (float)a.channels;
 #pragma unroll
@@ -165,7 +165,7 @@ template <int J> __global__ void backward_held(back_args a) {
                 continue;
 #pragma unroll
             for (int k = 0; k < 4; k++)
-                d[j][k] = (d[j][k] - sum - x[j][k] * dot) * scale;
+                d[j][k] = (d[j][k] - sum - x[j][k] * dot) * scale + plus[j][k];
             hm_save<4>(a.dx, at + i, d[j]);
         }
     }
@@ -188,7 +188,8 @@ __global__ void backward_any(back_args a) {
     sum = hm_warp_sum(sum) / (float)a.channels;
     dot = hm_warp_sum(dot) / (float)a.channels;
     for (int i = lane; i < a.channels; i += 32)
-        a.dx.put(at + i, (a.dout[at + i] * a.gain[i] - sum - (a.x[at + i] - mean) * scale * dot) * scale);
+        a.dx.put(at + i, (a.dout[at + i] * a.gain[i] - sum - (a.x[at + i] - mean) * scale * dot) * scale +
+                             (a.plus.p != NULL ? a.plus[at + i] : 0));
 }
 
 /* Before backward_any, which may overwrite dout. */
@@ -232,7 +233,7 @@ __global__ void join_parts(hm_out dgain, hm_out dbias, const float *parts, int n
 static int packs(int64_t channels, const hm_call *c) {
     bool vectors = channels % 4 == 0 && channels <= MOST * 128;
     for (int i = 0; i < c->node->n_in; i++)
-        vectors = vectors && hm_aligned(c->in[i]);
+        vectors = vectors && (c->in[i] == NULL || hm_aligned(c->in[i]));
     for (int o = 0; o < c->node->n_out; o++)
         vectors = vectors && hm_aligned(c->out[o]);
     return vectors ? (int)((channels + 127) / 128) : 0;
@@ -286,28 +287,31 @@ hm_status hm_layer_norm_cuda(const hm_call *c) {
 hm_status hm_layer_norm_back_cuda(const hm_call *c) {
     const hm_layer_norm_back_attr *const attr = (const hm_layer_norm_back_attr *)c->node->attr;
     back_args a;
-    a.dout = hm_input(c, 0);
-    a.x = hm_input(c, 1);
-    a.mean = (const float *)c->in[2];
-    a.scale = (const float *)c->in[3];
-    a.gain = hm_input(c, 4);
-    a.want_x = attr->want_x;
+    a.dout = hm_input(c, LNB_DOUT);
+    a.x = hm_input(c, LNB_X);
+    a.mean = (const float *)c->in[LNB_MEAN];
+    a.scale = (const float *)c->in[LNB_SCALE];
+    a.gain = hm_input(c, LNB_GAIN);
+    a.plus = hm_input(c, LNB_PLUS);
     a.dx = hm_output(c, 0);
-    a.parts = attr->want_affine ? (float *)c->work : NULL;
+    a.parts = attr->want_affine ? (float *)c->out[1] : NULL;
     a.rows = hm_rows(c->node->in[0], 1);
     a.channels = (int)hm_dim(c->node->in[0], -1);
-    const int n = packs(a.channels, c), parts = hm_layer_norm_cuda_parts(a.rows);
+    const int n = packs(a.channels, c), parts = (int)hm_layer_norm_parts(a.rows);
     const size_t shared = attr->want_affine ? (size_t)WARPS * 2 * a.channels * sizeof(float) : 0;
     if (n > 0 && shared <= 48 << 10) {
         BY_PACKS(n, J, HM_LAUNCH(c, (backward_held<J>), (unsigned)parts, WARPS * 32, shared, a));
-    } else {
-        if (attr->want_affine)
-            HM_LAUNCH(c, parts_any, dim3((unsigned)parts, hm_blocks(a.channels, 32)), 32, 0, a);
-        if (attr->want_x)
-            HM_LAUNCH(c, backward_any, hm_blocks(a.rows, WARPS), WARPS * 32, 0, a);
+        return HM_OK;
     }
     if (attr->want_affine)
-        HM_LAUNCH(c, join_parts, hm_blocks(2 * a.channels, 32), dim3(32, JOINS), 0, hm_output(c, attr->want_x ? 1 : 0),
-                  hm_output(c, attr->want_x ? 2 : 1), a.parts, parts, a.channels);
+        HM_LAUNCH(c, parts_any, dim3((unsigned)parts, hm_blocks(a.channels, 32)), 32, 0, a);
+    HM_LAUNCH(c, backward_any, hm_blocks(a.rows, WARPS), WARPS * 32, 0, a);
+    return HM_OK;
+}
+
+hm_status hm_layer_norm_affine_cuda(const hm_call *c) {
+    const int parts = (int)hm_dim(c->node->in[0], 0), channels = (int)hm_dim(c->node->in[0], 2);
+    HM_LAUNCH(c, join_parts, hm_blocks(2 * channels, 32), dim3(32, JOINS), 0, hm_output(c, 0), hm_output(c, 1),
+              (const float *)c->in[0], parts, channels);
     return HM_OK;
 }

@@ -1,5 +1,6 @@
 /* test.c: cases of layer normalisation. */
 #include "opcheck/opcheck.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/layer_norm/layer_norm.h"
 
 static void run(oc *o, hm_tensor *x, bool affine_learns) {
@@ -7,6 +8,15 @@ static void run(oc *o, hm_tensor *x, bool affine_learns) {
     hm_tensor *const gain = affine_learns ? oc_input(o, channels, -1, 2) : oc_constant(o, channels, -1, 2);
     hm_tensor *const bias = affine_learns ? oc_input(o, channels, -1, 1) : oc_constant(o, channels, -1, 1);
     oc_output(o, hm_layer_norm(o->g, x, gain, bias, 1e-6f));
+    oc_end(o);
+}
+
+/* x + layer_norm(x): the gradient of x is made in one go. */
+static void run_beside(oc *o, hm_shape shape) {
+    const hm_shape channels = HM_SHAPE(shape.dim[shape.rank - 1]);
+    hm_tensor *const x = oc_input(o, shape, -2, 2);
+    hm_tensor *const y = hm_layer_norm(o->g, x, oc_input(o, channels, -1, 2), oc_input(o, channels, -1, 1), 1e-6f);
+    oc_output(o, hm_add(o->g, x, y));
     oc_end(o);
 }
 
@@ -40,6 +50,10 @@ void opcheck_layer_norm(oc *o) {
         run(o, oc_input(o, HM_SHAPE(1100, 8), -2, 2), true);
     if (oc_case(o, "rows5_c516"))
         run(o, oc_input(o, HM_SHAPE(5, 516), -2, 2), true);
+    if (oc_case(o, "beside_c33"))
+        run_beside(o, HM_SHAPE(65, 33));
+    if (oc_case(o, "beside_c256"))
+        run_beside(o, HM_SHAPE(37, 256));
     if (oc_case(o, "empty"))
         run(o, oc_input(o, HM_SHAPE(0, 8), -2, 2), true);
     if (oc_case(o, "refused_gain")) {

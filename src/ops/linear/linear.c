@@ -160,6 +160,7 @@ const hm_op hm_op_linear_dw = {
     .release = hm_matmul_bf16_release,
     .cuda = HM_CUDA_KERNEL(linear_dw),
     .cuda_workspace = dw_cuda_workspace,
+    .aside = true,
 };
 const hm_op hm_op_linear_dx = {
     .name = "linear_dx",

@@ -1,8 +1,8 @@
-/* cpu.c: mask_loss and its gradient. Pairs of one image go in blocks: dense logit maps (hm_dots), then every pair picks
- * its points and sums on its own. The gradient makes the maps again and overwrites each with its own gradient, non-zero
- * at no more than 4P pixels, which is spread to query features (by pair) and spatial features (by pixel, pairs in
- * order). Features stored in half are widened, and their gradients made in fp32, one image at a time. Nothing depends
- * on the number of threads. */
+/* cpu.c: mask_loss and its gradient. Pairs of one image go in blocks: dense logit maps (hm_dots), then every pair
+ * picks its points and sums on its own. The gradient takes the points and their logits up again and makes each map's
+ * gradient, non-zero at no more than 4P pixels, which is spread to query features (by pair) and spatial features (by
+ * pixel, pairs in order). Features stored in half are widened, and their gradients made in fp32, one image at a
+ * time. Nothing depends on the number of threads. */
 #include <string.h>
 
 #include "device/cpu/convert.h"
@@ -23,6 +23,8 @@ typedef struct job {
     float bias;
     const int32_t *counts, *match;
     const uint8_t *masks;
+    int32_t *picks; /* [images, most, words + points]: written forward, read backward */
+    int64_t most, words;
     uint64_t first_key, second_key;
     int threads;
     /* of one image: where it lies, or in the workspace */
@@ -52,6 +54,9 @@ static hm_status open_job(const hm_call *c, job *j) {
                .counts = c->in[ML_COUNTS],
                .match = c->in[ML_MATCH],
                .masks = c->in[ML_MASKS],
+               .picks = n->n_in == ML_FORWARD_INPUTS ? c->out[ML_PICK] : c->in[ML_PICKED],
+               .most = hm_mask_loss_most(n),
+               .words = hm_mask_loss_words(a),
                .first_key = hm_draw_key(c->run, a->draw),
                .second_key = hm_draw_key(c->run, a->draw + 1),
                .threads = c->run->threads,
@@ -136,23 +141,73 @@ static points own_points(const job *j) {
                     .kept = (int32_t *)(s + 16 * n)};
 }
 
-/* Points, logits and labels of pair number `pair`, query q of image b, whose logit map is given. */
-static void choose(const job *j, int64_t pair, int64_t b, int64_t q, const float *map, const points *s) {
+static void set_bits(int32_t *bits, int64_t words, const int32_t *kept, int64_t n) {
+    memset(bits, 0, (size_t)words * sizeof *bits);
+    for (int64_t p = 0; p < n; p++)
+        bits[kept[p] / 32] |= (int32_t)(1u << kept[p] % 32);
+}
+
+static void read_bits(const int32_t *bits, int64_t words, int32_t *kept, int64_t n) {
+    int64_t m = 0;
+    for (int64_t i = 0; i < 32 * words && m < n; i++)
+        if ((uint32_t)bits[i / 32] >> i % 32 & 1u)
+            kept[m++] = (int32_t)i;
+}
+
+/* Which place a pair has: number `all` of the batch, number `own` of image b; query q. */
+typedef struct pair {
+    int64_t all, own, b, q;
+} pair;
+
+static int32_t *pick_of(const job *j, pair pair) {
+    return j->picks + (pair.b * j->most + pair.own) * (j->words + j->a->points);
+}
+
+static void label(const job *j, pair pair, const points *s) {
     const hm_mask_loss_attr *const a = j->a;
-    const int64_t n = 3 * a->points, rest = a->points - a->chosen;
-    hm_draw_points(j->first_key, pair * n, n, s->cand_x, s->cand_y);
-    hm_sample_map(map, a->map_h, a->map_w, s->cand_x, s->cand_y, n, s->cand_logit);
-    hm_most_uncertain(s->cand_logit, n, a->chosen, s->key, s->kept);
+    const uint8_t *const mask = j->masks + (pair.b * j->capacity + j->match[pair.b * j->queries + pair.q]) * j->bytes;
+    for (int64_t p = 0; p < a->points; p++)
+        s->label[p] = (float)hm_mask_at(mask, a->mask_h, a->mask_w, s->x[p], s->y[p]);
+}
+
+/* Where the points kept are, and the other points. */
+static void place(const job *j, pair pair, const points *s) {
+    const hm_mask_loss_attr *const a = j->a;
+    const int64_t rest = a->points - a->chosen;
     for (int64_t p = 0; p < a->chosen; p++) {
         s->x[p] = s->cand_x[s->kept[p]];
         s->y[p] = s->cand_y[s->kept[p]];
-        s->logit[p] = s->cand_logit[s->kept[p]];
     }
-    hm_draw_points(j->second_key, pair * rest, rest, s->x + a->chosen, s->y + a->chosen);
-    hm_sample_map(map, a->map_h, a->map_w, s->x + a->chosen, s->y + a->chosen, rest, s->logit + a->chosen);
-    const uint8_t *const bits = j->masks + (b * j->capacity + j->match[b * j->queries + q]) * j->bytes;
-    for (int64_t p = 0; p < a->points; p++)
-        s->label[p] = (float)hm_mask_at(bits, a->mask_h, a->mask_w, s->x[p], s->y[p]);
+    hm_draw_points(j->second_key, pair.all * rest, rest, s->x + a->chosen, s->y + a->chosen);
+}
+
+/* Points, logits and labels of a pair whose logit map is given; notes them for the gradient. */
+static void choose(const job *j, pair pair, const float *map, const points *s) {
+    const hm_mask_loss_attr *const a = j->a;
+    const int64_t n = 3 * a->points;
+    int32_t *const pick = pick_of(j, pair);
+    hm_draw_points(j->first_key, pair.all * n, n, s->cand_x, s->cand_y);
+    hm_sample_map(map, a->map_h, a->map_w, s->cand_x, s->cand_y, n, s->cand_logit);
+    hm_most_uncertain(s->cand_logit, n, a->chosen, s->key, s->kept);
+    place(j, pair, s);
+    for (int64_t p = 0; p < a->chosen; p++)
+        s->logit[p] = s->cand_logit[s->kept[p]];
+    hm_sample_map(map, a->map_h, a->map_w, s->x + a->chosen, s->y + a->chosen, a->points - a->chosen,
+                  s->logit + a->chosen);
+    label(j, pair, s);
+    set_bits(pick, j->words, s->kept, a->chosen);
+    memcpy(pick + j->words, s->logit, (size_t)a->points * sizeof *s->logit);
+}
+
+/* The same points again. */
+static void recall(const job *j, pair pair, const points *s) {
+    const int64_t n = 3 * j->a->points;
+    const int32_t *const pick = pick_of(j, pair);
+    hm_draw_points(j->first_key, pair.all * n, n, s->cand_x, s->cand_y);
+    read_bits(pick, j->words, s->kept, j->a->chosen);
+    place(j, pair, s);
+    memcpy(s->logit, pick + j->words, (size_t)j->a->points * sizeof *s->logit);
+    label(j, pair, s);
 }
 
 /* Over the points of a pair: cross-entropy summed, dice = 1 - both / whole. */
@@ -208,7 +263,7 @@ hm_status HM_CPU(mask_loss)(const hm_call *c) {
 #pragma omp parallel for num_threads(j.threads) schedule(static)
             for (int64_t i = 0; i < m; i++) {
                 const points s = own_points(&j);
-                choose(&j, before + first + i, b, j.listed[first + i], j.maps + i * j.stride, &s);
+                choose(&j, (pair){before + first + i, first + i, b, j.listed[first + i]}, j.maps + i * j.stride, &s);
                 const sums r = sum_points(s.logit, s.label, j.a->points);
                 j.result[i * 3] = (float)(r.ce / (double)j.a->points);
                 j.result[i * 3 + 1] = (float)(1 - r.both / r.whole);
@@ -226,7 +281,7 @@ hm_status HM_CPU(mask_loss)(const hm_call *c) {
     return HM_OK;
 }
 
-/* Replaces a pair's logit map by the gradient of the map; returns the gradient of the bias. */
+/* map = the gradient of a pair's logit map; returns the gradient of the bias. */
 static float map_gradient(const job *j, const points *s, float dce, float ddice, float *map) {
     const int64_t n = j->a->points;
     const sums r = sum_points(s->logit, s->label, n);
@@ -285,13 +340,12 @@ static void spatial_gradient(const job *j, const int32_t *listed, int64_t m) {
 static void block_gradient(const job *j, int64_t b, int64_t first, int64_t m, int64_t before, const double d[2],
                            double *dbias) {
     const float dce = (float)(d[0] / (double)j->a->points), ddice = (float)d[1];
-    make_maps(j, first, m);
 #pragma omp parallel for num_threads(j->threads) schedule(static)
     for (int64_t i = 0; i < m; i++) {
         const points s = own_points(j);
         const int64_t q = j->listed[first + i];
         float *const own = j->maps + i * j->stride;
-        choose(j, before + i, b, q, own, &s);
+        recall(j, (pair){before + i, first + i, b, q}, &s);
         j->result[i * 3 + 2] = map_gradient(j, &s, dce, ddice, own);
         query_gradient(j, own, j->dquery + q * j->channels);
     }

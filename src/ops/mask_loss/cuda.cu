@@ -1,11 +1,12 @@
 /* cuda.cu: mask_loss and its gradient on the GPU. The matched pairs are listed in order, image by image, in tiles
- * of 64. Then, for as many tiles at a time as the workspace holds: logit maps of the pairs (product.cuh); a block for
- * each pair picks its points (the most uncertain by histograms of their bits) and sums over them. The gradient makes
- * the maps again and replaces each by its own gradient, which two products spread to query and spatial features.
- * Everything follows the number of pairs, which is on the device, and no sum depends on the order of threads: the
- * gradient of a map, where points meet, is summed in integers. */
+ * of 64. Then, for as many tiles at a time as the workspace holds: logit maps of the pairs (tile_product.cuh); a block
+ * for each pair picks its points (the most uncertain by histograms of their bits), sums over them and keeps their
+ * numbers and logits. The gradient takes those up, spreads each pair's to the pixels of its map, and two products
+ * spread the maps to query and spatial features. Everything follows the number of pairs, which is on the device, and no
+ * sum depends on the order of threads: the gradient of a map, where points meet, is summed in integers. */
 #include <float.h>
 
+#include "device/cuda/mma.cuh"
 #include "ops/mask_loss/mask_loss_cuda.h"
 #include "ops/mask_loss/tile_product.cuh"
 #include "ops/points.h"
@@ -31,15 +32,17 @@ struct job {
     int groups, draw;
     int map_h, map_w, mask_h, mask_w, pixels;
     int points, chosen, logits; /* of a pair; see hm_mask_loss_pieces */
-    int most, tiles, at_a_time, parts;
-    bool values_shared, gradient_shared;
-    int64_t stride;
+    int most, tiles, at_a_time, parts, words, beside;
+    bool values_shared, map_shared;
+    int64_t pitch; /* bytes between maps */
     const int *counts, *match;
     const uint8_t *masks;
     hm_in spatial, query, bias;
     head *found;
     int *image, *first, *rows, *begin, *list; /* as hm_mask_loss_pieces has them */
-    float *result, *maps, *sums;
+    char *maps;
+    float *result, *sums;
+    int *picks; /* [B, most, words + points] */
 };
 
 /* ---- the list of pairs */
@@ -180,15 +183,16 @@ template <typename T> static __global__ void __launch_bounds__(TILE_THREADS) mak
         const int tile = w / across, n0 = w % across * TILE_N;
         const int64_t b = j.image[start + tile];
         const operand q = listed_queries(j, b, (int64_t)(start + tile) * ROWS, j.rows[start + tile]);
-        float *const maps = j.maps + (int64_t)tile * ROWS * j.stride;
+        const int64_t stride = j.pitch / 4;
+        float *const maps = (float *)j.maps + (int64_t)tile * ROWS * stride;
         const float bias = j.bias[0];
         tile_product<T, true, true>(shared, q, spatial_features(j, b), 0, n0, 0, (int)j.C,
                                     [=](int m, int n, float v0, float v1) {
                                         const float v[2] = {v0 + bias, v1 + bias};
                                         if (m < q.n_outer && n + 1 < j.pixels)
-                                            hm_save<2>(maps + m * j.stride + n, v);
+                                            hm_save<2>(maps + m * stride + n, v);
                                         else if (m < q.n_outer && n < j.pixels)
-                                            maps[m * j.stride + n] = v[0];
+                                            maps[m * stride + n] = v[0];
                                     });
     }
 }
@@ -199,9 +203,47 @@ struct pair {
     int64_t number;
     uint64_t first_key, second_key;
     const uint8_t *mask; /* of its target */
-    float *map;          /* [pixels] logits */
-    float *value;        /* [logits] at the candidates, then at the other points */
+    void *map;           /* [pixels] logits or, in the end, their gradients, in the workspace */
+    int *chosen;         /* [words] bits of the chosen candidates: kept for the gradient */
+    float *logit;        /* [points] at the points used: likewise */
+    /* for this block alone: in shared memory, or behind the map */
+    float *value; /* forward [logits] at the candidates, then at the other points; backward [points] gradients */
+    int *list;    /* [points] numbers of the points used; the first `chosen` are candidates */
+    int *bits;    /* forward [words] as chosen */
 };
+
+/* Pair `row` of the round from tile `start` on; false where there is none. `shared` is laid out as
+ * hm_mask_loss_pieces says: maps or histograms, then values. */
+static __device__ bool open_pair(const job &j, int start, int row, unsigned char *shared, bool back, pair *p) {
+    const int tile = start + row / ROWS, r = row % ROWS;
+    if (r >= j.rows[tile])
+        return false;
+    const int64_t b = j.image[tile], q = j.list[(int64_t)tile * ROWS + r];
+    const int64_t place = (int64_t)(tile - j.begin[b]) * ROWS + r;
+    p->number = j.first[tile] + r;
+    p->first_key = j.found->first_key;
+    p->second_key = j.found->second_key;
+    p->mask = j.masks + (b * j.T + target_of(j, b, q)) * j.bytes;
+    p->map = j.maps + row * j.pitch;
+    p->chosen = j.picks + (b * j.most + place) * (j.words + j.points);
+    p->logit = (float *)(p->chosen + j.words);
+    p->value = j.values_shared ? (float *)(shared + j.beside) : (float *)p->map + j.pixels;
+    p->list = (int *)(p->value + (back ? j.points : j.logits));
+    p->bits = p->list + j.points;
+    return true;
+}
+
+/* The map, staged in shared memory if there is room. */
+static __device__ const float *stage_map(const job &j, const pair &p, unsigned char *shared) {
+    if (!j.map_shared)
+        return (const float *)p.map;
+    const hm_shared_at to = hm_shared_of(shared);
+    for (int i = 4 * threadIdx.x; i < j.pixels; i += 4 * PAIR_THREADS) /* numbers behind the map come along */
+        hm_copy_async<16>(to + 4 * i, (const float *)p.map + i, true);
+    hm_copy_wait();
+    __syncthreads();
+    return (const float *)shared;
+}
 
 struct at {
     float x, y;
@@ -216,17 +258,30 @@ static __device__ at place_of(const job &j, const pair &p, int i) {
     return at{hm_rng_uniform(key, 2 * n), hm_rng_uniform(key, 2 * n + 1)};
 }
 
-static __device__ void sample(const job &j, const pair &p) {
-    for (int i = threadIdx.x; i < j.logits; i += PAIR_THREADS) {
-        const at a = place_of(j, p, i);
-        const hm_corners k = hm_corners_at(a.x, a.y, j.map_h, j.map_w);
-        p.value[i] = (k.weight[0] * p.map[k.at[0]] + k.weight[1] * p.map[k.at[1]]) +
-                     (k.weight[2] * p.map[k.at[2]] + k.weight[3] * p.map[k.at[3]]);
-    }
-    __syncthreads();
+/* Number of the p-th point used. */
+static __device__ int used(const job &j, const pair &p, int k) {
+    return k < j.chosen ? p.list[k] : 3 * j.points + k - j.chosen;
 }
 
-/* Rises with |x|; NaN first, as in hm_most_uncertain. */
+static __device__ float sample(const job &j, const float *map, at a) {
+    const hm_corners k = hm_corners_at(a.x, a.y, j.map_h, j.map_w);
+    return (k.weight[0] * map[k.at[0]] + k.weight[1] * map[k.at[1]]) +
+           (k.weight[2] * map[k.at[2]] + k.weight[3] * map[k.at[3]]);
+}
+
+/* As hm_mask_at, with a product that is rounded on its own. */
+static __device__ int nearest(float x, int size) {
+    return min(max((int)rintf(__fsub_rn(__fmul_rn(x, (float)size), 0.5f)), 0), size - 1);
+}
+
+static __device__ bool label_at(const job &j, const pair &p, at a) {
+    const int i = nearest(a.y, j.mask_h) * j.mask_w + nearest(a.x, j.mask_w);
+    return (p.mask[i >> 3] >> (7 - (i & 7)) & 1) != 0;
+}
+
+/* ---- the choice */
+
+/* Rises with |x|; NaN first, as in hm_most_uncertain. Less than 2^31. */
 static __device__ uint32_t key_of(float x) {
     const uint32_t bits = __float_as_uint(x) & 0x7FFFFFFFu;
     return bits > 0x7F800000u ? 0 : bits + 1;
@@ -238,23 +293,30 @@ struct choice {
     int tie;
 };
 
-static __device__ bool is_chosen(choice c, const float *value, int i) {
-    const uint32_t key = key_of(value[i]);
-    return key < c.last || (key == c.last && i <= c.tie);
-}
-
 /* The bin in which the k-th item lies (from 1), and its number there. */
 struct found_bin {
     int bin, k, size;
 };
 
+static __device__ void clear(int *to, int n) { /* n is divided by 4, to is aligned */
+    for (int i = threadIdx.x; i < n / 4; i += PAIR_THREADS)
+        ((int4 *)to)[i] = make_int4(0, 0, 0, 0);
+}
+
 static __device__ found_bin find_bin(const int *bins, int k) {
     __shared__ int part[PAIR_THREADS / 32];
     __shared__ found_bin found;
     const int each = BINS / PAIR_THREADS, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    int own = 0;
-    for (int i = 0; i < each; i++)
-        own += bins[threadIdx.x * each + i];
+    int size[each], own = 0;
+#pragma unroll
+    for (int i = 0; i < each; i += 4) {
+        const int4 four = ((const int4 *)bins)[(threadIdx.x * each + i) / 4];
+        size[i] = four.x;
+        size[i + 1] = four.y;
+        size[i + 2] = four.z;
+        size[i + 3] = four.w;
+        own += four.x + four.y + four.z + four.w;
+    }
     int upto = own;
     for (int by = 1; by < 32; by *= 2) {
         const int below = __shfl_up_sync(0xFFFFFFFFu, upto, by);
@@ -266,13 +328,11 @@ static __device__ found_bin find_bin(const int *bins, int k) {
     int before = upto - own;
     for (int w = 0; w < warp; w++)
         before += part[w];
-    if (before < k && k <= before + own) {
-        found_bin f = {(int)threadIdx.x * each, k - before, bins[threadIdx.x * each]};
-        for (; f.k > f.size; f.size = bins[f.bin]) {
-            f.k -= f.size;
-            f.bin++;
-        }
-        found = f;
+#pragma unroll
+    for (int i = 0; i < each; i++) {
+        if (before < k && k <= before + size[i])
+            found = found_bin{(int)threadIdx.x * each + i, k - before, size[i]};
+        before += size[i];
     }
     __syncthreads();
     return found;
@@ -295,15 +355,43 @@ static __device__ int find_tie(const float *value, int n, uint32_t key, int ties
     return found;
 }
 
-/* Chooses k >= 1 of value[n]: the keys' digits of 11, 11 and 10 bits, each by a histogram. */
+#define FEW 64
+
+/* The k-th of the at most FEW candidates whose keys, under `mask`, are `start`: each counts those before it. */
+static __device__ choice choose_of_few(const float *value, int n, uint32_t start, uint32_t mask, int k) {
+    __shared__ uint64_t few[FEW]; /* key, candidate; in any order */
+    __shared__ int size;
+    __shared__ choice found;
+    if (threadIdx.x == 0)
+        size = 0;
+    __syncthreads();
+    for (int i = threadIdx.x; i < n; i += PAIR_THREADS) {
+        const uint32_t key = key_of(value[i]);
+        if ((key & mask) == start)
+            few[atomicAdd(&size, 1)] = (uint64_t)key << 32 | (uint32_t)i;
+    }
+    __syncthreads();
+    if ((int)threadIdx.x < size) {
+        const uint64_t own = few[threadIdx.x];
+        int before = 0;
+        for (int i = 0; i < size; i++)
+            before += few[i] < own;
+        if (before == k - 1)
+            found = choice{(uint32_t)(own >> 32), (int)(uint32_t)own};
+    }
+    __syncthreads();
+    return found;
+}
+
+/* Chooses k >= 1 of value[n] (all threads have them): the keys' digits of 11, 11 and 9 bits, each by a histogram,
+ * until few candidates are left. */
 static __device__ choice choose(const float *value, int n, int k, int *bins) {
     uint32_t last = 0, mask = 0;
     found_bin f = {0, k, n};
-    for (int digit = 0; digit < 3; digit++) {
-        const int shift = digit == 0 ? 21 : digit == 1 ? 10 : 0;
-        const uint32_t width = digit == 2 ? 0x3FFu : 0x7FFu;
-        for (int i = threadIdx.x; i < BINS; i += PAIR_THREADS)
-            bins[i] = 0;
+    for (int digit = 0; digit < 3 && f.size > FEW; digit++) {
+        const int shift = digit == 0 ? 20 : digit == 1 ? 9 : 0;
+        const uint32_t width = digit == 2 ? 0x1FFu : 0x7FFu;
+        clear(bins, BINS);
         __syncthreads();
         for (int i = threadIdx.x; i < n; i += PAIR_THREADS) {
             const uint32_t key = key_of(value[i]);
@@ -315,75 +403,109 @@ static __device__ choice choose(const float *value, int n, int k, int *bins) {
         last |= (uint32_t)f.bin << shift;
         mask |= width << shift;
     }
-    return choice{last, f.k == f.size ? n : find_tie(value, n, last, f.k)};
+    if (f.k == f.size)
+        return choice{last | (0x7FFFFFFFu & ~mask), n};
+    return f.size <= FEW ? choose_of_few(value, n, last, mask, f.k) : choice{last, find_tie(value, n, last, f.k)};
 }
 
-static __device__ bool is_used(const job &j, choice c, const float *value, int i) {
-    return i >= 3 * j.points || is_chosen(c, value, i);
+/* Sets the bits of the chosen candidates, here and for the gradient; no barrier follows. */
+static __device__ void set_bits(const job &j, const pair &p, choice c) {
+    const int n = 3 * j.points, lane = threadIdx.x % 32;
+    for (int word = threadIdx.x / 32; word < j.words; word += PAIR_THREADS / 32) {
+        const int i = 32 * word + lane;
+        const uint32_t key = i < n ? key_of(p.value[i]) : UINT32_MAX;
+        const unsigned votes = __ballot_sync(0xFFFFFFFFu, key < c.last || (key == c.last && i <= c.tie));
+        if (lane == 0)
+            p.bits[word] = p.chosen[word] = (int)votes;
+    }
 }
 
-static __device__ bool label_at(const job &j, const pair &p, at a) {
-    return hm_mask_at(p.mask, j.mask_h, j.mask_w, a.x, a.y) != 0;
+/* p.list = the candidates whose bits are set, rising. */
+static __device__ void list_chosen(const job &j, const pair &p, const int *bits) {
+    __shared__ int part[PAIR_THREADS / 32];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    int all = 0;
+    for (int first = 0; first < j.words; first += PAIR_THREADS) {
+        const int word = first + threadIdx.x;
+        unsigned left = word < j.words ? (unsigned)bits[word] : 0;
+        const int own = __popc(left);
+        int upto = own;
+        for (int by = 1; by < 32; by *= 2) {
+            const int below = __shfl_up_sync(0xFFFFFFFFu, upto, by);
+            upto += lane >= by ? below : 0;
+        }
+        __syncthreads(); /* part has been read */
+        if (lane == 31)
+            part[warp] = upto;
+        __syncthreads();
+        int to = all + upto - own;
+        for (int w = 0; w < PAIR_THREADS / 32; w++) {
+            to += w < warp ? part[w] : 0;
+            all += part[w];
+        }
+        for (; left != 0 && to < j.chosen; left &= left - 1)
+            p.list[to++] = 32 * word + __ffs((int)left) - 1;
+    }
+    __syncthreads();
 }
+
+/* ---- its losses */
 
 /* Over the points of a pair: cross-entropy summed, dice = 1 - both / whole. */
 struct point_sums {
     float ce, both, whole;
 };
 
-static __device__ point_sums sum_points(const job &j, const pair &p, choice c) {
-    float ce = 0, both = 0, whole = 0;
-    for (int i = threadIdx.x; i < j.logits; i += PAIR_THREADS) {
-        if (!is_used(j, c, p.value, i))
-            continue;
-        const bool t = label_at(j, p, place_of(j, p, i));
-        const float l = p.value[i], e = expf(-fabsf(l)), near = 1 / (1 + e), s = l >= 0 ? near : e * near;
-        ce += fmaxf(t ? -l : l, 0) + log1pf(e);
-        both += t ? s : 0;
-        whole += s + (t ? 1.0f : 0.0f);
+static __device__ void add_point(point_sums *s, float l, bool t) {
+    const float e = expf(-fabsf(l)), near = 1 / (1 + e), sig = l >= 0 ? near : e * near;
+    s->ce += fmaxf(t ? -l : l, 0) + log1pf(e);
+    s->both += t ? sig : 0;
+    s->whole += sig + (t ? 1.0f : 0.0f);
+}
+
+/* Over the block, in every thread. */
+static __device__ point_sums join_sums(point_sums s) {
+    __shared__ point_sums part[PAIR_THREADS / 32];
+    s = point_sums{hm_warp_sum(s.ce), hm_warp_sum(s.both), hm_warp_sum(s.whole)};
+    if (threadIdx.x % 32 == 0)
+        part[threadIdx.x / 32] = s;
+    __syncthreads();
+    s = point_sums{0, 1, 1};
+    for (int w = 0; w < PAIR_THREADS / 32; w++) {
+        s.ce += part[w].ce;
+        s.both += 2 * part[w].both;
+        s.whole += part[w].whole;
     }
-    ce = hm_block_sum(ce);
-    both = hm_block_sum(both);
-    whole = hm_block_sum(whole);
-    return point_sums{ce, 2 * both + 1, whole + 1};
+    return s; /* part is written again after other barriers only */
 }
 
-/* Pair `row` of the round from tile `start` on; false where there is none. */
-static __device__ bool open_pair(const job &j, int start, int row, float *shared, pair *p) {
-    const int tile = start + row / ROWS, r = row % ROWS;
-    if (r >= j.rows[tile])
-        return false;
-    const int64_t b = j.image[tile], q = j.list[(int64_t)tile * ROWS + r];
-    p->number = j.first[tile] + r;
-    p->first_key = j.found->first_key;
-    p->second_key = j.found->second_key;
-    p->mask = j.masks + (b * j.T + target_of(j, b, q)) * j.bytes;
-    p->map = j.maps + row * j.stride;
-    p->value = j.values_shared ? shared : p->map + j.pixels;
-    return true;
-}
-
-/* Everything up to the sums; `shared` has room for the values (or none) and the histograms. */
-static __device__ point_sums pick(const job &j, const pair &p, int *bins, choice *c) {
-    __syncthreads(); /* shared memory of the pair before */
-    sample(j, p);
-    *c = choice{0, -1}; /* nobody */
-    if (j.chosen > 0)
-        *c = choose(p.value, 3 * j.points, j.chosen, bins);
-    return sum_points(j, p, *c);
-}
-
-/* result [tile, 64, 2] = cross-entropy and dice of each pair. */
-static __global__ void __launch_bounds__(PAIR_THREADS) pair_losses(job j, int start) {
-    HM_DYNAMIC_SHARED(float, shared);
-    int *const bins = (int *)(shared + (j.values_shared ? j.logits : 0));
+/* result [tile, 64, 2] = cross-entropy and dice of each pair; keeps the choice of points for the gradient. */
+static __global__ void __launch_bounds__(PAIR_THREADS, 6) pair_losses(job j, int start) {
+    HM_DYNAMIC_SHARED(unsigned char, shared);
     const int rows = tiles_of(j, start) * ROWS;
     for (int row = blockIdx.x; row < rows; row += gridDim.x) {
         pair p;
-        if (!open_pair(j, start, row, shared, &p))
+        if (!open_pair(j, start, row, shared, false, &p))
             continue;
-        choice c;
-        const point_sums s = pick(j, p, bins, &c);
+        __syncthreads(); /* shared memory of the pair before */
+        const float *const map = stage_map(j, p, shared);
+        for (int i = threadIdx.x; i < j.logits; i += PAIR_THREADS)
+            p.value[i] = sample(j, map, place_of(j, p, i));
+        __syncthreads();
+        choice c = {0, -1}; /* nobody */
+        if (j.chosen > 0)
+            c = choose(p.value, 3 * j.points, j.chosen, (int *)shared); /* over the map */
+        set_bits(j, p, c);
+        __syncthreads();
+        list_chosen(j, p, p.bits);
+        point_sums s = {0, 0, 0};
+        for (int k = threadIdx.x; k < j.points; k += PAIR_THREADS) {
+            const int i = used(j, p, k);
+            const float l = p.value[i];
+            p.logit[k] = l;
+            add_point(&s, l, label_at(j, p, place_of(j, p, i)));
+        }
+        s = join_sums(s);
         float *const to = j.result + ((int64_t)start * ROWS + row) * 2;
         if (threadIdx.x == 0) {
             to[0] = s.ce / (float)j.points;
@@ -425,92 +547,111 @@ static __device__ slopes slopes_of(const job &j, hm_in dce, hm_in ddice) {
     return unit == 0 ? slopes{0, 0, 0} : slopes{ce / (float)j.points / unit, dice / unit, unit};
 }
 
-static __device__ float block_max(float x) {
-    __shared__ float part[PAIR_THREADS / 32];
-    x = hm_warp_max(x);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0)
-        part[threadIdx.x / 32] = x;
-    __syncthreads();
-    for (int w = 0; w < PAIR_THREADS / 32; w++)
-        x = fmaxf(x, part[w]);
-    return x;
+/* Takes up the points used, with their labels in the list, above their numbers. */
+static __device__ point_sums recall(const job &j, const pair &p) {
+    point_sums s = {0, 0, 0};
+    for (int k = threadIdx.x; k < j.points; k += PAIR_THREADS) {
+        const float l = p.logit[k];
+        const int i = used(j, p, k);
+        const bool t = label_at(j, p, place_of(j, p, i));
+        p.value[k] = l;
+        p.list[k] = t ? i | INT32_MIN : i;
+        add_point(&s, l, t);
+    }
+    return join_sums(s);
 }
 
-/* Replaces the logits of the points by their gradients, 0 for those not used; returns the largest magnitude, NaN where
- * one is not finite, and their sum. */
-static __device__ float point_gradients(const job &j, const pair &p, choice c, point_sums s, slopes d, double *sum) {
+/* Replaces the logits of the points by their gradients; returns the largest magnitude, NaN where one is not finite,
+ * and their sum. */
+static __device__ float point_gradients(const job &j, const pair &p, point_sums s, slopes d, double *sum) {
+    __shared__ double part_sum[PAIR_THREADS / 32];
+    __shared__ uint32_t part_most[PAIR_THREADS / 32];
     const float scale = d.dice / (s.whole * s.whole);
-    float most = 0, bad = 0;
-    *sum = 0;
-    for (int i = threadIdx.x; i < j.logits; i += PAIR_THREADS) {
-        const float l = p.value[i];
-        float g = 0;
-        if (is_used(j, c, p.value, i)) {
-            const bool t = label_at(j, p, place_of(j, p, i));
-            const float e = expf(-fabsf(l)), near = 1 / (1 + e), far = e * near;
-            const float sig = l >= 0 ? near : far, other = l >= 0 ? far : near;
-            g = d.ce * (t ? -other : sig) + scale * (s.both - (t ? 2 * s.whole : 0)) * sig * other;
-            *sum += (double)g;
-            bad += g - g; /* 0, or NaN */
-            most = fmaxf(most, fabsf(g));
-        }
-        p.value[i] = g; /* nobody else reads it before the barrier */
+    uint32_t most = 0; /* as bits, which rise with the number */
+    double own = 0;
+    for (int k = threadIdx.x; k < j.points; k += PAIR_THREADS) {
+        const float l = p.value[k];
+        const bool t = p.list[k] < 0;
+        const float e = expf(-fabsf(l)), near = 1 / (1 + e), far = e * near;
+        const float sig = l >= 0 ? near : far, other = l >= 0 ? far : near;
+        const float g = d.ce * (t ? -other : sig) + scale * (s.both - (t ? 2 * s.whole : 0)) * sig * other;
+        own += (double)g;
+        most = max(most, __float_as_uint(fabsf(g)));
+        p.value[k] = g;
     }
-    *sum = hm_block_sum(*sum);
-    bad = hm_block_sum(bad);
-    return block_max(most) + bad;
+    own = hm_warp_sum(own);
+    most = ~hm_warp_min(~most);
+    if (threadIdx.x % 32 == 0) {
+        part_sum[threadIdx.x / 32] = own;
+        part_most[threadIdx.x / 32] = most;
+    }
+    __syncthreads();
+    *sum = 0;
+    for (int w = 0; w < PAIR_THREADS / 32; w++) {
+        *sum += part_sum[w];
+        most = max(most, part_most[w]);
+    }
+    return __uint_as_float(most >= 0x7F800000u ? 0x7FFFFFFFu : most);
 }
 
 /* Adds the points' gradients, times `scale`, to the pixels around them. */
 static __device__ void spread(const job &j, const pair &p, float scale, int *map) {
-    for (int i = threadIdx.x; i < j.logits; i += PAIR_THREADS) {
-        const float g = p.value[i] * scale;
-        if (g == 0)
-            continue;
-        const at a = place_of(j, p, i);
-        const hm_corners k = hm_corners_at(a.x, a.y, j.map_h, j.map_w);
+    for (int k = threadIdx.x; k < j.points; k += PAIR_THREADS) {
+        const float g = p.value[k] * scale;
+        const at a = place_of(j, p, p.list[k] & INT32_MAX);
+        const hm_corners c = hm_corners_at(a.x, a.y, j.map_h, j.map_w);
+#pragma unroll
         for (int corner = 0; corner < 4; corner++)
-            atomicAdd(&map[k.at[corner]], __float2int_rn(k.weight[corner] * g));
+            atomicAdd(&map[c.at[corner]], __float2int_rn(c.weight[corner] * g));
     }
 }
 
-/* Stores the gradient of the pair's map, by / scale, in its place, as numbers of type T. */
+/* Stores the gradient of the pair's map, by / scale, as numbers of type T: eight at a time from shared memory (so
+ * many are there, and fit behind the map's end), or in place. */
 template <typename T> static __device__ void store_map(const job &j, const pair &p, const int *map, float by) {
+    T *const to = (T *)p.map;
+    if (j.map_shared) {
+        for (int i = 8 * threadIdx.x; i < j.pixels; i += 8 * PAIR_THREADS) {
+            float v[8];
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                v[e] = (float)map[i + e] * by;
+            hm_save<8>(to + i, v);
+        }
+        return;
+    }
     for (int first = 0; first < j.pixels; first += PAIR_THREADS) {
         const int i = first + threadIdx.x;
         const float v = i < j.pixels ? (float)((const volatile int *)map)[i] * by : 0;
-        if (!j.gradient_shared)
-            __syncthreads(); /* numbers may be narrower than what they overwrite, which has been read up to here */
+        __syncthreads(); /* numbers may be narrower than what they overwrite, which has been read up to here */
         if (i < j.pixels)
-            ((T *)p.map)[i] = hm_narrow<T>(v);
+            to[i] = hm_narrow<T>(v);
     }
 }
 
-/* Replaces the maps by their gradients (in units) and sets result [tile, 64, 2] to {their sum, -}. */
+/* Makes the gradients of the logit maps (in units) and sets result [tile, 64, 2] to {their sum, -}. */
 template <typename T>
-static __global__ void __launch_bounds__(PAIR_THREADS) map_gradients(job j, int start, hm_in dce, hm_in ddice) {
-    HM_DYNAMIC_SHARED(float, shared);
-    int *const bins = (int *)(shared + (j.values_shared ? j.logits : 0));
+static __global__ void __launch_bounds__(PAIR_THREADS, 6) map_gradients(job j, int start, hm_in dce, hm_in ddice) {
+    HM_DYNAMIC_SHARED(unsigned char, shared);
     const int rows = tiles_of(j, start) * ROWS;
+    const slopes d = slopes_of(j, dce, ddice);
     for (int row = blockIdx.x; row < rows; row += gridDim.x) {
         pair p;
-        if (!open_pair(j, start, row, shared, &p))
+        if (!open_pair(j, start, row, shared, true, &p))
             continue;
-        choice c;
+        int *const map = (int *)(j.map_shared ? shared : p.map);
+        __syncthreads(); /* shared memory of the pair before */
+        for (int i = threadIdx.x; i < (j.pixels + 7) / 8 * 8; i += PAIR_THREADS)
+            map[i] = 0;
+        list_chosen(j, p, p.chosen);
+        const point_sums s = recall(j, p);
         double sum;
-        const point_sums s = pick(j, p, bins, &c);
-        const slopes d = slopes_of(j, dce, ddice);
-        const float most = point_gradients(j, p, c, s, d, &sum);
+        const float most = point_gradients(j, p, s, d, &sum);
         if (threadIdx.x == 0)
             j.result[((int64_t)start * ROWS + row) * 2] = (float)sum;
         /* even if all points meet in one pixel their sum fits; NaN goes to every pixel through 1 / scale */
         const bool none = most < 1e-30f;
         const float scale = none ? 0 : 0x1p30f / (most * (float)j.points);
-        int *const map = j.gradient_shared ? bins : (int *)p.map;
-        for (int i = threadIdx.x; i < j.pixels; i += PAIR_THREADS)
-            map[i] = 0;
-        __syncthreads();
         if (scale > 0)
             spread(j, p, scale, map);
         __syncthreads();
@@ -525,7 +666,7 @@ template <typename T> static __global__ void __launch_bounds__(TILE_THREADS) que
     for (int w = blockIdx.x; w < tiles * j.parts * across; w += gridDim.x) {
         const int n0 = w % across * TILE_N, part = w / across % j.parts, tile = w / across / j.parts;
         const int rows = j.rows[start + tile], k0 = part * HM_ML_PART, k1 = min(k0 + HM_ML_PART, j.pixels);
-        const int64_t ld = j.stride * 4 / (int64_t)sizeof(T);
+        const int64_t ld = j.pitch / (int64_t)sizeof(T);
         const operand maps = {
             (const T *)j.maps + tile * ROWS * ld, sizeof(T) == 4 ? HM_F32 : j.query.type, ld, NULL, rows, j.pixels};
         float *const sums = j.sums + ((int64_t)part * j.at_a_time + tile) * ROWS * j.C;
@@ -589,7 +730,7 @@ static __global__ void __launch_bounds__(TILE_THREADS)
         if (!begins && first >= end)
             continue;
         const int pairs = first < end ? (end - 1 - first) * ROWS + j.rows[end - 1] : 0;
-        const int64_t ld = j.stride * 4 / (int64_t)sizeof(T);
+        const int64_t ld = j.pitch / (int64_t)sizeof(T);
         const operand maps = {(const T *)j.maps + (first - start) * ROWS * ld,
                               sizeof(T) == 4 ? HM_F32 : j.query.type,
                               ld,
@@ -640,9 +781,11 @@ static job job_of(const hm_call *c, const hm_mask_loss_pieces *r) {
     j.tiles = (int)r->tiles;
     j.at_a_time = (int)r->at_a_time;
     j.parts = (int)r->parts;
+    j.words = (int)hm_mask_loss_words(a);
+    j.beside = (int)r->beside;
     j.values_shared = r->values > 0;
-    j.gradient_shared = r->gradient > 0;
-    j.stride = r->stride;
+    j.map_shared = r->map;
+    j.pitch = r->pitch;
     j.counts = (const int *)c->in[ML_COUNTS];
     j.match = (const int *)c->in[ML_MATCH];
     j.masks = (const uint8_t *)c->in[ML_MASKS];
@@ -656,8 +799,9 @@ static job job_of(const hm_call *c, const hm_mask_loss_pieces *r) {
     j.begin = (int *)(work + r->begin);
     j.list = (int *)(work + r->query);
     j.result = (float *)(work + r->result);
-    j.maps = (float *)(work + r->maps);
+    j.maps = work + r->maps;
     j.sums = (float *)(work + r->sums);
+    j.picks = (int *)(n->n_in == ML_FORWARD_INPUTS ? c->out[ML_PICK] : c->in[ML_PICKED]);
     return j;
 }
 
@@ -670,12 +814,6 @@ static hm_dtype product_type(const job *j) {
     return j->query.type == j->spatial.type ? j->query.type : HM_F32;
 }
 
-static hm_status start_round(const hm_call *c, const job *j, int start) {
-    const unsigned blocks = resident((int64_t)j->at_a_time * ((j->pixels + TILE_N - 1) / TILE_N));
-    HM_BY_TYPE(product_type(j), T, { HM_LAUNCH(c, make_maps<T>, blocks, TILE_THREADS, 0, *j, start); });
-    return HM_OK;
-}
-
 /* Lets a kernel have this much dynamic shared memory. */
 template <typename F> static hm_status allow(F kernel, size_t bytes) {
     if (bytes > 49152 - 1024)
@@ -686,12 +824,13 @@ template <typename F> static hm_status allow(F kernel, size_t bytes) {
 hm_status mask_loss_cuda(const hm_call *c) {
     const hm_mask_loss_pieces r = hm_mask_loss_layout(c->node, false);
     const job j = job_of(c, &r);
-    const size_t shared = (size_t)r.values + 4 * BINS;
+    const size_t shared = (size_t)(r.beside + r.values);
+    const unsigned blocks = resident(r.at_a_time * ((j.pixels + TILE_N - 1) / TILE_N));
     HM_TRY(allow(pair_losses, shared));
     HM_LAUNCH(c, list_pairs, (unsigned)(j.B > 1 ? j.B : 1), LIST_THREADS, 0, j, c->draw);
     for (int64_t round = 0; round < r.rounds && r.tiles > 0; round++) {
         const int start = (int)(round * r.at_a_time);
-        HM_TRY(start_round(c, &j, start));
+        HM_BY_TYPE(product_type(&j), T, { HM_LAUNCH(c, make_maps<T>, blocks, TILE_THREADS, 0, j, start); });
         HM_LAUNCH(c, pair_losses, resident(r.at_a_time * ROWS), PAIR_THREADS, shared, j, start);
     }
     HM_LAUNCH(c, join_losses, 1, 1024, 0, hm_output(c, 0), hm_output(c, 1), j);
@@ -702,11 +841,9 @@ template <typename T>
 static hm_status gradient_round(const hm_call *c, const job *j, const hm_mask_loss_pieces *r, int start) {
     const hm_in dce = hm_input(c, ML_DCE), ddice = hm_input(c, ML_DDICE);
     const int64_t across = (j->C + TILE_N - 1) / TILE_N, down = (j->pixels + TILE_M - 1) / TILE_M;
-    const int64_t beside = r->gradient > 4 * BINS ? r->gradient : 4 * BINS;
-    const size_t shared = (size_t)(r->values + beside);
+    const size_t shared = (size_t)(r->beside + r->values);
     if (r->tiles > 0) {
         HM_TRY(allow(map_gradients<T>, shared));
-        HM_TRY(start_round(c, j, start));
         HM_LAUNCH(c, map_gradients<T>, resident(r->at_a_time * ROWS), PAIR_THREADS, shared, *j, start, dce, ddice);
         HM_LAUNCH(c, query_parts<T>, resident(r->at_a_time * r->parts * across), TILE_THREADS, 0, *j, start);
         HM_LAUNCH(c, join_queries, resident(r->at_a_time * ROWS), 128, 0, hm_output(c, ML_QUERY), *j, start, dce,

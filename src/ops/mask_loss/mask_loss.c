@@ -31,14 +31,21 @@ static hm_status infer_inputs(const hm_node *n) {
     return hm_infer_input(n, ML_MATCH, "match", HM_I32, HM_SHAPE(images, hm_dim(n->in[ML_QUERY], 1)));
 }
 
+static hm_shape pick_shape(const hm_node *n) {
+    const hm_mask_loss_attr *const a = n->attr;
+    return HM_SHAPE(hm_dim(n->in[ML_QUERY], 0), hm_mask_loss_most(n), hm_mask_loss_words(a) + a->points);
+}
+
 static hm_status infer(hm_graph *g, hm_node *n) {
     HM_TRY(infer_inputs(n));
     HM_TRY(hm_node_output(g, n, HM_F32, hm_scalar_shape()));
-    return hm_node_output(g, n, HM_F32, hm_scalar_shape());
+    HM_TRY(hm_node_output(g, n, HM_F32, hm_scalar_shape()));
+    return hm_node_output(g, n, HM_I32, pick_shape(n));
 }
 
 static hm_status infer_back(hm_graph *g, hm_node *n) {
     HM_TRY(infer_inputs(n));
+    HM_TRY(hm_infer_input(n, ML_PICKED, "the points", HM_I32, pick_shape(n)));
     for (int i = ML_SPATIAL; i <= ML_BIAS; i++)
         HM_TRY(hm_node_output(g, n, HM_F32, n->in[i]->shape));
     return HM_OK;
@@ -47,8 +54,9 @@ static hm_status infer_back(hm_graph *g, hm_node *n) {
 static hm_status grad(hm_graph *g, hm_node *n, hm_tensor *const *dout, hm_tensor **din) {
     hm_tensor *in[ML_BACKWARD_INPUTS];
     memcpy(in, n->in, ML_FORWARD_INPUTS * sizeof *in);
-    in[ML_DCE] = dout[0];
-    in[ML_DDICE] = dout[1];
+    in[ML_PICKED] = n->out[ML_PICK];
+    in[ML_DCE] = dout[ML_CE];
+    in[ML_DDICE] = dout[ML_DICE];
     const hm_node *const back =
         hm_graph_node(g, &hm_op_mask_loss_back, n->attr, sizeof(hm_mask_loss_attr), in, ML_BACKWARD_INPUTS);
     for (int i = ML_SPATIAL; i <= ML_BIAS && back != NULL; i++)
@@ -127,6 +135,6 @@ void hm_mask_loss(hm_graph *g, const hm_prediction *p, const hm_targets *t, hm_t
     const hm_node *const n = hm_graph_node(g, &hm_op_mask_loss, &a, sizeof a, in, ML_FORWARD_INPUTS);
     if (n == NULL)
         return;
-    *ce = n->out[0];
-    *dice = n->out[1];
+    *ce = n->out[ML_CE];
+    *dice = n->out[ML_DICE];
 }

@@ -6,22 +6,24 @@
 #include "graph/op.h"
 #include "ops/mask_loss/mask_loss_attr.h"
 
-#define HM_ML_ROWS   64                   /* pairs of a tile */
-#define HM_ML_MAPS   ((int64_t)192 << 20) /* bytes of maps at a time */
-#define HM_ML_PART   1024                 /* pixels summed at a time into the gradient of the query features */
-#define HM_ML_BINS   2048                 /* of the histograms that find the most uncertain points */
-#define HM_ML_SHARED 65536                /* bytes that every GPU gives a block on request */
+#define HM_ML_ROWS      64                  /* pairs of a tile */
+#define HM_ML_MAPS      ((int64_t)96 << 20) /* bytes of maps at a time */
+#define HM_ML_MAPS_BACK ((int64_t)64 << 20) /* of their gradients */
+#define HM_ML_PART      1024                /* pixels summed at a time into the gradient of the query features */
+#define HM_ML_BINS      2048                /* of the histograms that find the most uncertain points */
+#define HM_ML_SHARED    65536               /* bytes that every GPU gives a block on request */
 
 typedef struct hm_mask_loss_pieces {
     int64_t most;      /* pairs of an image */
     int64_t tiles;     /* of all images: the most that there can be */
     int64_t at_a_time; /* tiles */
     int64_t rounds;    /* so many times */
-    int64_t stride;    /* numbers between maps */
+    int64_t pitch;     /* bytes between maps */
     int64_t logits;    /* candidates and other points of a pair */
     int64_t parts;     /* of the sums over pixels */
-    int64_t values;    /* bytes of shared memory for the logits of a pair's points; 0: they lie behind its map */
-    int64_t gradient;  /* bytes of shared memory for the gradient of a pair's map; 0: it is summed in place */
+    int64_t values;    /* bytes of shared memory for the values of a pair's points; 0: they lie behind its map */
+    int64_t beside;    /* bytes in front of them, for what is there in turn: the pair's map, histograms, its gradient */
+    bool map;          /* whether the map is staged there; otherwise it is read, and its gradient summed, in place */
     /* offsets in bytes */
     size_t head;   /* see cuda.cu */
     size_t image;  /* int [tiles] */
@@ -30,7 +32,7 @@ typedef struct hm_mask_loss_pieces {
     size_t begin;  /* int [B + 1] first tile of each image */
     size_t query;  /* int [tiles, 64] */
     size_t result; /* float [tiles, 64, 2] of each pair */
-    size_t maps;   /* float [at_a_time, 64, stride] */
+    size_t maps;   /* [at_a_time, 64] of float [pixels], gradients perhaps in half */
     size_t sums;   /* float [parts, at_a_time, 64, C] */
     size_t bytes;
 } hm_mask_loss_pieces;
@@ -47,17 +49,21 @@ static inline int64_t hm_ml_min(int64_t a, int64_t b) {
 
 static inline hm_mask_loss_pieces hm_mask_loss_layout(const hm_node *n, bool back) {
     const hm_mask_loss_attr *const a = (const hm_mask_loss_attr *)n->attr;
-    const int64_t B = hm_dim(n->in[ML_QUERY], 0), queries = hm_dim(n->in[ML_QUERY], 1), pixels = a->map_h * a->map_w;
-    const int64_t targets = a->groups * hm_dim(n->in[ML_MASKS], 1);
+    const int64_t B = hm_dim(n->in[ML_QUERY], 0), pixels = a->map_h * a->map_w;
     hm_mask_loss_pieces r;
     r.bytes = 0;
-    r.most = hm_ml_min(queries, targets);
+    const bool half = hm_mask_loss_half(n);
+    r.most = hm_mask_loss_most(n);
     r.tiles = B * ((r.most + HM_ML_ROWS - 1) / HM_ML_ROWS);
     r.logits = 4 * a->points - a->chosen;
-    r.values = 4 * r.logits + 4 * HM_ML_BINS <= HM_ML_SHARED - 8192 ? 4 * r.logits : 0;
-    r.gradient = back && r.values > 0 && r.values + 4 * pixels <= HM_ML_SHARED - 2048 ? 4 * pixels : 0;
-    r.stride = (pixels + (r.values > 0 ? 0 : r.logits) + 63) / 64 * 64;
-    const int64_t fit = HM_ML_MAPS / (HM_ML_ROWS * r.stride * 4);
+    /* logits, list and bits; or gradients and list */
+    const int64_t numbers = back ? 2 * a->points : r.logits + a->points + hm_mask_loss_words(a);
+    const int64_t bins = back ? 0 : 4 * HM_ML_BINS, map = (4 * pixels + 31) / 32 * 32;
+    r.values = 4 * numbers + bins <= HM_ML_SHARED - 8192 ? 4 * numbers : 0;
+    r.map = r.values > 0 && r.values + (map > bins ? map : bins) <= HM_ML_SHARED - 2048;
+    r.beside = r.map && map > bins ? map : bins;
+    r.pitch = (pixels + (r.values > 0 ? 0 : numbers) + 63) / 64 * 64 * (back && r.map && half ? 2 : 4);
+    const int64_t fit = (back ? HM_ML_MAPS_BACK : HM_ML_MAPS) / (HM_ML_ROWS * r.pitch);
     r.at_a_time = hm_ml_min(fit > 1 ? fit : 1, r.tiles > 1 ? r.tiles : 1);
     r.rounds = r.tiles > 0 ? (r.tiles + r.at_a_time - 1) / r.at_a_time : 1;
     r.parts = (pixels + HM_ML_PART - 1) / HM_ML_PART;
@@ -68,7 +74,7 @@ static inline hm_mask_loss_pieces hm_mask_loss_layout(const hm_node *n, bool bac
     r.begin = hm_ml_take(&r, (B + 1) * 4);
     r.query = hm_ml_take(&r, r.tiles * HM_ML_ROWS * 4);
     r.result = hm_ml_take(&r, r.tiles * HM_ML_ROWS * 8);
-    r.maps = hm_ml_take(&r, r.at_a_time * HM_ML_ROWS * r.stride * 4);
+    r.maps = hm_ml_take(&r, r.at_a_time * HM_ML_ROWS * r.pitch);
     r.sums = hm_ml_take(&r, back ? r.parts * r.at_a_time * HM_ML_ROWS * hm_dim(n->in[ML_QUERY], 2) * 4 : 0);
     return r;
 }

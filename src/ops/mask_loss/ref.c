@@ -56,19 +56,30 @@ static bool kept(const double *logit, int64_t n, int64_t p, int64_t keep) {
     return before < keep;
 }
 
-/* Points of pair number `pair_id`, query i. candidate [3P] is scratch. */
-static void choose(const hm_call *c, int64_t pair_id, int64_t i, double *candidate, pair *r) {
+/* Sets bits [words]. candidate [3P] is scratch. */
+static void decide(const hm_call *c, int64_t pair_id, int64_t i, double *candidate, int32_t *bits) {
     const hm_mask_loss_attr *const a = c->node->attr;
-    const uint64_t first = hm_draw_key(c->run, a->draw), second = hm_draw_key(c->run, a->draw + 1);
-    const int64_t n = 3 * a->points, rest = a->points - a->chosen;
+    const uint64_t first = hm_draw_key(c->run, a->draw);
+    const int64_t n = 3 * a->points;
     float x, y;
     for (int64_t p = 0; p < n; p++) {
         hm_draw_points(first, pair_id * n + p, 1, &x, &y);
         candidate[p] = logit_at(c, i, x, y);
     }
+    memset(bits, 0, (size_t)hm_mask_loss_words(a) * sizeof *bits);
+    for (int64_t p = 0; p < n; p++)
+        if (kept(candidate, n, p, a->chosen))
+            bits[p / 32] |= (int32_t)(1u << p % 32);
+}
+
+/* Points of pair number `pair_id` whose choice is known. */
+static void place(const hm_call *c, int64_t pair_id, const int32_t *bits, pair *r) {
+    const hm_mask_loss_attr *const a = c->node->attr;
+    const uint64_t first = hm_draw_key(c->run, a->draw), second = hm_draw_key(c->run, a->draw + 1);
+    const int64_t n = 3 * a->points, rest = a->points - a->chosen;
     int64_t m = 0;
     for (int64_t p = 0; p < n; p++)
-        if (kept(candidate, n, p, a->chosen)) {
+        if ((uint32_t)bits[p / 32] >> p % 32 & 1u) {
             hm_draw_points(first, pair_id * n + p, 1, &r->x[m], &r->y[m]);
             m++;
         }
@@ -101,6 +112,9 @@ static hm_status for_pairs(const hm_call *c, void (*use)(const hm_call *c, int64
     const hm_mask_loss_attr *const a = n->attr;
     const int64_t images = hm_dim(n->in[ML_QUERY], 0), queries = hm_dim(n->in[ML_QUERY], 1);
     const int32_t *const match = c->in[ML_MATCH];
+    const bool forward = n->n_in == ML_FORWARD_INPUTS;
+    int32_t *const picks = forward ? c->out[ML_PICK] : c->in[ML_PICKED]; /* [images, most, words + P] */
+    const int64_t most = hm_mask_loss_most(n), words = hm_mask_loss_words(a);
     const size_t points = (size_t)a->points;
     pair r = {0};
     double *candidate = NULL;
@@ -112,13 +126,20 @@ static hm_status for_pairs(const hm_call *c, void (*use)(const hm_call *c, int64
     HM_TRY_TO(st, done, hm_alloc(&r.logit, points, sizeof(double)));
     HM_TRY_TO(st, done, hm_alloc(&r.t, points, sizeof(double)));
     HM_TRY_TO(st, done, hm_alloc(&candidate, 3 * points, sizeof(double)));
-    int64_t pair_id = 0;
-    for (int64_t i = 0; i < images * queries; i++)
-        if (match[i] >= 0) {
-            choose(c, pair_id++, i, candidate, &r);
-            fill(c, i, &r);
-            use(c, i, &r, to);
-        }
+    int64_t pair_id = 0, own = 0; /* number of the pair in the batch and in its image */
+    for (int64_t i = 0; i < images * queries; i++) {
+        own = i % queries == 0 ? 0 : own;
+        if (match[i] < 0)
+            continue;
+        int32_t *const bits = picks + (i / queries * most + own++) * (words + a->points);
+        if (forward)
+            decide(c, pair_id, i, candidate, bits);
+        place(c, pair_id++, bits, &r);
+        fill(c, i, &r);
+        for (int64_t p = 0; p < a->points && forward; p++)
+            ((float *)(bits + words))[p] = (float)r.logit[p];
+        use(c, i, &r, to);
+    }
 done:
     free(r.x);
     free(r.y);

@@ -21,7 +21,7 @@ static hm_tensor *some_masks(oc *o, sizes s) {
 static void declare(oc *o, sizes s, double scale, const int32_t *counts, const int32_t *match, int groups, int ratio) {
     const hm_prediction p = {.spatial = oc_input(o, HM_SHAPE(s.images, s.map_h * s.map_w, s.channels), -scale, scale),
                              .query = oc_input(o, HM_SHAPE(s.images, s.queries, s.channels), -scale, scale),
-                             .bias = oc_input(o, HM_SHAPE(1), -1, 1),
+                             .bias = oc_input(o, HM_SHAPE(1), scale > 0 ? -1 : 0, scale > 0 ? 1 : 0),
                              .mask_h = s.map_h,
                              .mask_w = s.map_w};
     const hm_targets t = {.counts = oc_ints(o, HM_SHAPE(s.images), counts),
@@ -82,6 +82,11 @@ static void usual(oc *o) {
     }
     if (oc_case(o, "many_points")) {
         declare(o, (sizes){1, 1, 1, 64, 64, 2, 60, 64}, 1, (int32_t[]){1}, (int32_t[]){0}, 1, 1);
+        oc_difference_step(o, 0);
+        oc_end(o);
+    }
+    if (oc_case(o, "all_logits_equal")) { /* the choice goes by number */
+        declare(o, (sizes){1, 2, 2, 40, 24, 5, 60, 64}, 0, (int32_t[]){2}, (int32_t[]){1, 0}, 1, 16);
         oc_difference_step(o, 0);
         oc_end(o);
     }
