@@ -57,13 +57,15 @@ void hm_options_help(hm_command command, FILE *to);
 
 /* ---- Precision ---- (docs/numerics.md)
  * Mixed modes keep weights, moments and averages in fp32 and compute on half activations and half copies of the
- * weights; true modes keep the weights and gradients in half too. */
+ * weights; true modes keep the weights and gradients in half too. TF32 is fp32 but for products on the GPU, whose
+ * operands are rounded to TF32 (10 bits behind the point, fp32's range). */
 typedef enum hm_precision {
     HM_PRECISION_FP32,
     HM_PRECISION_BF16,
     HM_PRECISION_FP16,
     HM_PRECISION_BF16_TRUE,
     HM_PRECISION_FP16_TRUE,
+    HM_PRECISION_TF32,
     HM_PRECISION_AUTO, /* bf16 where the processor multiplies it itself, else fp16 */
 } hm_precision;
 

@@ -60,7 +60,7 @@ static hm_exec_options exec_options(const hm_detector *d) {
     hm_exec_options o = hm_exec_defaults();
     o.threads = d->options.threads;
     o.device = d->options.device;
-    o.tf32 = hm_precision_half(d->options.precision) != HM_F32;
+    o.tf32 = hm_precision_tf32(d->options.precision);
     return o;
 }
 

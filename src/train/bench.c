@@ -38,7 +38,7 @@ static hm_exec_options exec_options(const bench *k, bool profile) {
     o.threads = k->o->threads > 0 ? k->o->threads : o.threads;
     o.device = k->request.device;
     o.deterministic = k->o->deterministic;
-    o.tf32 = hm_precision_half(k->request.step.precision) != HM_F32;
+    o.tf32 = hm_precision_tf32(k->request.step.precision);
     o.profile = profile;
     return o;
 }

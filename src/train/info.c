@@ -152,7 +152,7 @@ static hm_status show_step(const hm_info_options *o, const hm_model_config *c, F
     HM_TRY(hm_step_build(&step, c, &r.step));
     if (o->plan)
         HM_TRY_TO(st, done, hm_info_print_plan(to, &r));
-    if (o->plan && r.step.precision != HM_PRECISION_FP32)
+    if (o->plan && hm_precision_half(r.step.precision) != HM_F32)
         print_precision(to, step, r.step.precision);
     if (o->dot != NULL)
         HM_TRY_TO(st, done, write_graph(o->dot, step->graph, hm_graph_dump_dot));

@@ -27,8 +27,8 @@ static const char *const schedulers[] = {"step", "cosine", NULL};
 static const char *const iou_types[] = {"segm", "bbox", NULL};
 
 /* In the order of hm_precision, then Lightning's other names for the same (hm_precision_resolve knows them). */
-static const char *const precisions[] = {"fp32",    "bf16",       "fp16",     "bf16-true", "fp16-true", "auto",
-                                         "32-true", "bf16-mixed", "16-mixed", "16-true",   NULL};
+static const char *const precisions[] = {"fp32", "bf16",    "fp16",       "bf16-true", "fp16-true", "tf32",
+                                         "auto", "32-true", "bf16-mixed", "16-mixed",  "16-true",   NULL};
 
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL}; /* in the order of hm_device_choice */
 #define DEVICE_HELP "cpu, cuda, or auto: the GPU where there is one"
@@ -70,7 +70,8 @@ static const hm_setting train_table[] = {
     COUNT(TRAIN, eval_max_dets, "500", 1, "detections of an image that validation looks at"),
     HM_SETTING_OF(
         hm_train_options, precision, "auto", precisions,
-        "fp32; bf16 or fp16 with fp32 weights; bf16-true or fp16-true with half weights; auto takes bf16 where "
+        "fp32; bf16 or fp16 with fp32 weights; bf16-true or fp16-true with half weights; tf32 is fp32 with products in "
+        "TF32 on a GPU; auto takes bf16 where "
         "the processor multiplies it itself, else fp16"),
     TEXT(TRAIN, precision_override, NULL,
          "layers that stay in fp32, as PATTERN=fp32,...; info --precision --plan prints the names"),
@@ -131,9 +132,8 @@ static const hm_setting info_table[] = {
     INFO(batch_size, "4", 1, BATCH_MAX, "images of a batch in that plan"),
     HM_SETTING_OF(hm_info_options, device, "auto", devices,
                   "device of that plan: cpu, cuda (which need not be there), or auto: the GPU where there is one"),
-    HM_SETTING_OF(
-        hm_info_options, precision, "fp32", precisions,
-        "precision of that plan; for any but fp32 it lists every node: what it stores in which type, and why"),
+    HM_SETTING_OF(hm_info_options, precision, "fp32", precisions,
+                  "precision of that plan; for half ones it lists every node: what it stores in which type, and why"),
     TEXT(INFO, precision_override, NULL, "layers of the plan that stay in fp32, as in training"),
     INFO(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
     TEXT(INFO, dot, NULL, "file for the training graph, for Graphviz"),

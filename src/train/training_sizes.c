@@ -61,7 +61,7 @@ hm_status hm_training_make_executors(hm_training *t) {
         eo.threads = t->options->threads;
     eo.device = t->device;
     eo.deterministic = t->options->deterministic;
-    eo.tf32 = hm_precision_half(t->precision) != HM_F32;
+    eo.tf32 = hm_precision_tf32(t->precision);
     if (update != NULL)
         HM_TRY(hm_exec_create(&t->update, update, t->store, &eo));
     HM_TRY(hm_arena_create(&t->arena, t->device, t->memory.batch, t->memory.inputs_of_run));

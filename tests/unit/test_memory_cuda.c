@@ -72,7 +72,7 @@ static void check_taken(const hm_memory *m, size_t taken) {
 
 /* Every mode, with and without averages and accumulation, judged once and three times. */
 static void check_opening(bool multi_scale) {
-    for (int mode = HM_PRECISION_FP32; mode <= HM_PRECISION_FP16_TRUE; mode++) {
+    for (int mode = HM_PRECISION_FP32; mode <= HM_PRECISION_TF32; mode++) {
         hm_train_options o = options((hm_precision)mode, multi_scale);
         hm_training *t;
         o.grad_accum_steps = 1 + mode % 2;
