@@ -43,6 +43,8 @@ static int drop_data(void **state) {
 static hm_train_options options(hm_precision precision, bool multi_scale) {
     hm_train_options o = {0};
     OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
+    free(o.output_dir);
+    free(o.model);
     o.dataset_dir = data_dir;
     o.output_dir = out_dir;
     o.model = (char *)"seg-micro";
