@@ -1,5 +1,5 @@
 """rfdetr_step.py MODEL BATCH STEPS [PRECISION [DEVICE [OBJECTS]]]: times rfdetr's training step on the batch that
-bench/step.c makes (same images, boxes and masks) on the CPU or on a GPU (cuda), in fp32 or under autocast (bf16, fp16),
+halfmask bench makes (same images, boxes and masks) on the CPU or on a GPU (cuda), in fp32 or under autocast (bf16, fp16),
 and prints seconds and peak memory: resident, or the GPU's. Called by side_by_side and side_by_side_cuda."""
 import resource
 import sys
@@ -21,7 +21,7 @@ MASK = (1 << 64) - 1
 
 
 def draw(count):
-    """hm_rng_bits of the stream "bench", seed 1, as bench/step.c draws it."""
+    """hm_rng_bits of the stream "bench", seed 1, as src/train/bench_batch.c draws it."""
     key = 0xCBF29CE484222325
     for byte in b"bench":
         key = ((key ^ byte) * 0x100000001B3) & MASK

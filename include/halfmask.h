@@ -40,6 +40,7 @@ typedef enum hm_command {
     HM_COMMAND_INFO,    /* hm_info_options */
     HM_COMMAND_SHAPES,  /* hm_shapes_options */
     HM_COMMAND_AUDIT,   /* hm_audit_options */
+    HM_COMMAND_BENCH,   /* hm_bench_options */
 } hm_command;
 
 hm_status hm_options_defaults(hm_command command, void *options);
@@ -56,13 +57,15 @@ void hm_options_help(hm_command command, FILE *to);
 
 /* ---- Precision ---- (docs/numerics.md)
  * Mixed modes keep weights, moments and averages in fp32 and compute on half activations and half copies of the
- * weights; true modes keep the weights and gradients in half too. */
+ * weights; true modes keep the weights and gradients in half too. TF32 is fp32 but for products on the GPU, whose
+ * operands are rounded to TF32 (10 bits behind the point, fp32's range). */
 typedef enum hm_precision {
     HM_PRECISION_FP32,
     HM_PRECISION_BF16,
     HM_PRECISION_FP16,
     HM_PRECISION_BF16_TRUE,
     HM_PRECISION_FP16_TRUE,
+    HM_PRECISION_TF32,
     HM_PRECISION_AUTO, /* bf16 where the processor multiplies it itself, else fp16 */
 } hm_precision;
 
@@ -113,6 +116,7 @@ typedef struct hm_train_options {
     hm_device_choice device; /* auto */
     bool deterministic;      /* false; true: on the GPU too, two runs give the same bits, at some cost */
     int32_t threads;         /* of the CPU backend; 0 = all */
+    int32_t memory_limit;    /* MiB of the device's memory that the run may need; 0 = all that is free */
 } hm_train_options;
 
 typedef struct hm_train_result {
@@ -163,6 +167,7 @@ typedef struct hm_info_options {
     char *model;
     bool plan;                /* print the memory plan of a training step, of evaluation */
     int32_t batch_size;       /* of the plan */
+    hm_device_choice device;  /* of the plan; cuda is planned for without one too */
     hm_precision precision;   /* of the plan and the graph; with one given, the plan lists every node */
     char *precision_override; /* as in training */
     int32_t resolution;       /* 0 = the variant's */
@@ -181,6 +186,23 @@ typedef struct hm_audit_options {
 /* What the numbers of a run have to do with fp16's range: tables and advice to `to`, a heat map (layers by time) as
  * audit.png into the folder. */
 hm_status hm_audit(const hm_audit_options *options, FILE *to);
+
+/* ---- Speed ---- */
+typedef struct hm_bench_options {
+    char *model;            /* "seg-nano" */
+    int32_t resolution;     /* 0 = the variant's */
+    int32_t batch_size;     /* 4 */
+    int32_t objects;        /* 7, of an image */
+    int32_t steps;          /* 10 that are timed */
+    hm_precision precision; /* auto */
+    hm_device_choice device;
+    bool deterministic;
+    int32_t threads;
+    bool count; /* fail unless a step in steady state neither makes the host wait for the GPU nor allocates */
+} hm_bench_options;
+
+/* Times training steps on a made-up batch, with memory as planned and as taken, and each operation of a step. */
+hm_status hm_bench(const hm_bench_options *options, FILE *to);
 
 /* ---- The built-in data set ---- */
 typedef struct hm_shapes_options {

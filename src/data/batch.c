@@ -33,6 +33,14 @@ fail:
     return st;
 }
 
+size_t hm_batch_bytes(int32_t b, int32_t t, int32_t h, int32_t w, bool masks) {
+    const size_t pixels = (size_t)h * (size_t)w;
+    const size_t target = sizeof(int32_t) + 4 * sizeof(float) + (masks ? (pixels + 7) / 8 : 0);
+    const size_t image =
+        3 * pixels * sizeof(float) + sizeof(int32_t) + sizeof(int64_t) + 2 * sizeof(int32_t) + sizeof(size_t);
+    return (size_t)b * (image + (size_t)t * target);
+}
+
 void hm_batch_free(hm_batch *batch) {
     if (batch == NULL)
         return;

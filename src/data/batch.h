@@ -25,7 +25,8 @@ typedef struct hm_batch {
 
 /* h x w is the size at first, and no later one has more pixels. */
 hm_status hm_batch_new(hm_batch *out, int32_t b, int32_t t, int32_t h, int32_t w, bool masks);
-void hm_batch_free(hm_batch *batch); /* takes NULL and half-built objects */
+size_t hm_batch_bytes(int32_t b, int32_t t, int32_t h, int32_t w, bool masks); /* that such a batch takes */
+void hm_batch_free(hm_batch *batch);                                           /* takes NULL and half-built objects */
 /* Another size; what the rows hold is lost. */
 void hm_batch_resize(hm_batch *batch, int32_t h, int32_t w);
 /* n = first, and every row from `first` on zero. */

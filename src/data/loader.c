@@ -228,7 +228,7 @@ static hm_status complete_options(hm_loader_options *o, const hm_dataset *d) {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     o->accumulate = o->accumulate == 0 ? 1 : o->accumulate;
     o->ranks = o->ranks == 0 ? 1 : o->ranks;
-    o->ahead = o->ahead == 0 ? 3 : o->ahead;
+    o->ahead = o->ahead == 0 ? HM_LOADER_AHEAD : o->ahead;
     if (o->n_sides > 0)
         o->h = o->w = o->sides[o->n_sides - 1];
     if (o->threads == 0)

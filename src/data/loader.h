@@ -5,6 +5,8 @@
 
 #include "data/batch.h"
 
+#define HM_LOADER_AHEAD 3 /* batches held at once, unless the options say */
+
 typedef struct hm_loader_options {
     int32_t batch;        /* pictures of one batch of one rank */
     int32_t accumulate;   /* batches of one optimizer step (0 = 1) */
@@ -17,7 +19,7 @@ typedef struct hm_loader_options {
     hm_augment augment;   /* used when `train` */
     uint64_t seed;        /* of shuffling, sizes and augmentation */
     int32_t threads;      /* that decode; 0 = one for each processor, at most 8 */
-    int32_t ahead;        /* batches held at once, the caller's included; 0 = 3 */
+    int32_t ahead;        /* batches held at once, the caller's included; 0 = HM_LOADER_AHEAD */
     int32_t rank, ranks;  /* this process among `ranks` (0 = 1): it takes every ranks-th picture */
 } hm_loader_options;
 

@@ -60,7 +60,7 @@ static hm_exec_options exec_options(const hm_detector *d) {
     hm_exec_options o = hm_exec_defaults();
     o.threads = d->options.threads;
     o.device = d->options.device;
-    o.tf32 = hm_precision_half(d->options.precision) != HM_F32;
+    o.tf32 = hm_precision_tf32(d->options.precision);
     return o;
 }
 
@@ -76,6 +76,7 @@ static hm_status host_side(hm_detector *d, const hm_tensor *t, float **out) {
 
 static hm_status open_exec(hm_detector *d, hm_store *store) {
     const hm_exec_options options = exec_options(d);
+    HM_TRY(hm_precision_check(d->options.precision, d->options.device));
     HM_TRY(hm_store_add(store, d->g));
     HM_TRY(hm_exec_create(&d->exec, d->g, store, &options));
     HM_TRY(host_side(d, d->model->images, &d->images_));
@@ -94,11 +95,27 @@ hm_status hm_detector_new(hm_detector **out, const hm_model_config *c, hm_store 
     return st;
 }
 
-hm_status hm_detector_plan_make(hm_plan *out, const hm_model_config *c, const hm_detector_options *o) {
+static size_t stored_bytes(const hm_graph *g) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const hm_tensor *const t = g->tensors[i];
+        if ((t->storage == HM_PARAM || t->storage == HM_STATE) && t->base == NULL)
+            bytes += hm_stored_bytes(t->shape, t->dtype);
+    }
+    return bytes;
+}
+
+hm_status hm_detector_plan(hm_detector_memory *out, const hm_model_config *c, const hm_detector_options *o) {
     hm_detector *d;
+    hm_plan plan = {0};
     HM_TRY(prepare(&d, c, o));
     const hm_exec_options options = exec_options(d);
-    const hm_status st = hm_plan_make(out, d->g, &options);
+    const hm_status st = hm_plan_make(&plan, d->g, &options);
+    *out = (hm_detector_memory){.weights = stored_bytes(d->g),
+                                .activations = plan.bytes,
+                                .unshared = plan.unshared,
+                                .inputs = hm_arena_feed_bytes(plan.inputs, o->device) + hm_exec_own_bytes(o->device)};
+    hm_plan_free(&plan);
     hm_detector_free(d);
     return st;
 }
@@ -124,10 +141,6 @@ const hm_model_config *hm_detector_config(const hm_detector *d) {
 
 const hm_detector_options *hm_detector_settings(const hm_detector *d) {
     return &d->options;
-}
-
-const hm_plan *hm_detector_plan(const hm_detector *d) {
-    return hm_exec_plan(d->exec);
 }
 
 float *hm_detector_input(hm_detector *d) {

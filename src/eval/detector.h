@@ -26,9 +26,14 @@ void hm_detector_free(hm_detector *d); /* takes NULL */
 
 const hm_model_config *hm_detector_config(const hm_detector *d);
 const hm_detector_options *hm_detector_settings(const hm_detector *d); /* with the zeros filled in */
-const hm_plan *hm_detector_plan(const hm_detector *d);
-/* The plan of a detector that is not made: nothing is allocated. hm_plan_free. */
-hm_status hm_detector_plan_make(hm_plan *out, const hm_model_config *c, const hm_detector_options *o);
+
+/* What a detector would take of its device, in bytes; nothing is allocated there. */
+typedef struct hm_detector_memory {
+    size_t weights;               /* in a store of its own */
+    size_t activations, unshared; /* the second if no memory were used twice */
+    size_t inputs;
+} hm_detector_memory;
+hm_status hm_detector_plan(hm_detector_memory *out, const hm_model_config *c, const hm_detector_options *o);
 
 /* Where the images of a run go (on the host): [batch, 3, height, width], normalised. */
 float *hm_detector_input(hm_detector *d);

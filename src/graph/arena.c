@@ -20,6 +20,10 @@ static hm_status map(hm_arena *a) {
     return HM_OK;
 }
 
+size_t hm_arena_feed_bytes(size_t inputs, hm_device device) {
+    return device == HM_DEVICE_CUDA ? HM_KEPT_GPU * inputs : 0;
+}
+
 static hm_status open_gpu(hm_arena *a) {
     HM_TRY(hm_cuda_open(&a->gpu));
     HM_TRY(hm_cuda_alloc(a->gpu, (void **)&a->memory, a->bytes));

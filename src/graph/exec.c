@@ -202,6 +202,14 @@ hm_status hm_exec_watch(hm_exec *e, const hm_tensor *const *list, int n) {
     return hm_alloc(&w->slots, HM_WATCH_RUNS * (size_t)w->at[n] + 1, sizeof *w->slots);
 }
 
+size_t hm_exec_watch_bytes(const hm_tensor *const *list, int n, hm_device device) {
+    size_t numbers = 0;
+    for (int i = 0; i < n; i++)
+        numbers += (size_t)hm_count(list[i]);
+    return device == HM_DEVICE_CUDA ? hm_exec_gpu_watch_bytes((size_t)n, numbers)
+                                    : HM_WATCH_RUNS * numbers * sizeof(float);
+}
+
 static void note_watched(hm_exec *e) {
     const hm_watch *const w = &e->watch;
     float *const slot = w->slots + e->runs % HM_WATCH_RUNS * (w->n > 0 ? w->at[w->n] : 0);

@@ -23,6 +23,10 @@ void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dty
 /* Every tensor of `to` that `from` has under the same name, rounded to the type that it has in `to`. Shapes must be the
  * same. */
 hm_status hm_store_copy(hm_store *to, const hm_store *from);
+/* What a tensor takes in a store: its numbers, in whole pieces of 256 bytes; and all of a store's. */
+static inline size_t hm_stored_bytes(hm_shape shape, hm_dtype dtype) {
+    return ((size_t)hm_shape_count(shape) * hm_dtype_size(dtype) + 255) & ~(size_t)255;
+}
 size_t hm_store_bytes(const hm_store *s);
 /* For the executor: numbers on the GPU brought up to date, about to be changed there if `updates`; where one lies. */
 hm_status hm_store_use(hm_store *s, hm_cuda *d, bool updates);
@@ -61,6 +65,11 @@ hm_exec_options hm_exec_defaults(void); /* best instruction set (or HM_ISA), all
 
 hm_status hm_plan_make(hm_plan *out, const hm_graph *g, const hm_exec_options *opt);
 void hm_plan_free(hm_plan *p);
+/* What is taken of the device besides `bytes` of a plan: by an arena, for inputs on their way; by an executor; and by
+ * noting `list` at the end of every run (hm_exec_watch). */
+size_t hm_arena_feed_bytes(size_t inputs, hm_device device);
+size_t hm_exec_own_bytes(hm_device device);
+size_t hm_exec_watch_bytes(const hm_tensor *const *list, int n, hm_device device);
 
 /* Whether the node's kernel gets fp32 copies of its half tensors, and the bytes that it works in: the op's workspace,
  * then the copies of inputs and outputs in their order (of an optional input that is absent: none). */

@@ -40,6 +40,10 @@ hm_status hm_exec_gpu_open(hm_exec *e) {
     return e->store != NULL ? hm_store_use(e->store, e->gpu->device, false) : HM_OK;
 }
 
+size_t hm_exec_own_bytes(hm_device device) {
+    return device == HM_DEVICE_CUDA ? sizeof(hm_cuda_draw) : 0;
+}
+
 static hm_status make_feeds(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;
     HM_TRY(hm_alloc(&u->feeds, e->g->n_tensors + 1, sizeof *u->feeds));
@@ -147,6 +151,10 @@ static hm_status take_feeds(hm_exec *e) {
 }
 
 /* ---- watching */
+
+size_t hm_exec_gpu_watch_bytes(size_t tensors, size_t numbers) {
+    return tensors * (sizeof(float *) + 2 * sizeof(int)) + numbers * sizeof(float);
+}
 
 hm_status hm_exec_gpu_watch(hm_exec *e) {
     hm_exec_gpu *const u = e->gpu;

@@ -79,6 +79,7 @@ hm_status hm_exec_gpu_rehearse(hm_exec *e, int64_t run, bool (*stop)(void *user,
 hm_status hm_exec_gpu_write(hm_exec *e, const hm_tensor *t, const void *numbers);
 hm_status hm_exec_gpu_read(hm_exec *e, const hm_tensor *t, void *numbers);
 hm_status hm_exec_gpu_watch(hm_exec *e);
+size_t hm_exec_gpu_watch_bytes(size_t tensors, size_t numbers);
 hm_status hm_exec_gpu_watched(hm_exec *e, int64_t run);
 
 #endif

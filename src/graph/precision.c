@@ -9,15 +9,19 @@
 #include "base/mem.h"
 #include "graph/op.h"
 
-static const char *const names[] = {"fp32", "bf16", "fp16", "bf16-true", "fp16-true", "auto"};
+static const char *const names[] = {"fp32", "bf16", "fp16", "bf16-true", "fp16-true", "tf32", "auto"};
 
 hm_dtype hm_precision_half(hm_precision p) {
     const bool bf16 = p == HM_PRECISION_BF16 || p == HM_PRECISION_BF16_TRUE;
-    return p == HM_PRECISION_FP32 ? HM_F32 : bf16 ? HM_BF16 : HM_F16;
+    return p == HM_PRECISION_FP32 || p == HM_PRECISION_TF32 ? HM_F32 : bf16 ? HM_BF16 : HM_F16;
 }
 
 bool hm_precision_true(hm_precision p) {
     return p == HM_PRECISION_BF16_TRUE || p == HM_PRECISION_FP16_TRUE;
+}
+
+bool hm_precision_tf32(hm_precision p) {
+    return p != HM_PRECISION_FP32;
 }
 
 const char *hm_precision_name(hm_precision p) {
@@ -43,6 +47,19 @@ hm_precision hm_precision_resolve(hm_precision p, hm_device device) {
     hm_cuda_about gpu;
     const bool bf16 = device == HM_DEVICE_CUDA ? hm_cuda_describe(&gpu) == HM_OK && gpu.bf16 : hm_cpu_has_bf16();
     return bf16 ? HM_PRECISION_BF16 : HM_PRECISION_FP16;
+}
+
+hm_status hm_precision_check(hm_precision p, hm_device device) {
+    hm_cuda_about gpu;
+    const bool tf32 = p == HM_PRECISION_TF32;
+    if (device != HM_DEVICE_CUDA || (!tf32 && hm_precision_half(p) != HM_BF16))
+        return HM_OK;
+    HM_TRY(hm_cuda_describe(&gpu));
+    if (!gpu.bf16)
+        HM_FAIL(HM_ERR_UNSUPPORTED,
+                "%s (compute capability %d.%d) does not multiply %s, as GPUs from 8.0 on do: use precision %s",
+                gpu.name, gpu.major, gpu.minor, tf32 ? "TF32" : "bf16", tf32 ? "fp32" : "fp16");
+    return HM_OK;
 }
 
 typedef struct pass {

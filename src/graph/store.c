@@ -12,13 +12,14 @@ typedef struct entry {
     hm_storage kind;
     hm_dtype dtype;
     void *data;
-    void *device; /* on the GPU; NULL: not yet */
+    void *device; /* on the GPU, in one of the store's blocks; NULL: not yet */
 } entry;
 
 struct hm_store {
     entry *entries;
     size_t n, cap;
-    size_t bytes;
+    void **blocks; /* [n_blocks] of the GPU's memory */
+    size_t n_blocks, blocks_cap;
     hm_cuda *cuda;     /* once a graph there uses it */
     bool device_newer; /* than `data`: a run has changed it */
     bool host_newer;   /* someone was given `data` */
@@ -34,8 +35,10 @@ void hm_store_free(hm_store *s) {
     for (size_t i = 0; i < s->n; i++) {
         free(s->entries[i].name);
         free(s->entries[i].data);
-        hm_cuda_free(s->entries[i].device);
     }
+    for (size_t i = 0; i < s->n_blocks; i++)
+        hm_cuda_free(s->blocks[i]);
+    free(s->blocks);
     free(s->entries);
     free(s);
 }
@@ -55,16 +58,33 @@ static hm_status fetch(const hm_store *s) {
     return HM_OK;
 }
 
-hm_status hm_store_use(hm_store *s, hm_cuda *d, bool updates) {
-    s->cuda = d;
+/* One block for all tensors that are not there yet: the driver rounds every allocation up, and there are thousands. */
+static hm_status place(hm_store *s, hm_cuda *d) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < s->n; i++)
+        bytes += s->entries[i].device == NULL ? hm_stored_bytes(s->entries[i].shape, s->entries[i].dtype) : 0;
+    if (bytes == 0)
+        return HM_OK;
+    HM_TRY(hm_grow(&s->blocks, &s->blocks_cap, s->n_blocks + 1, sizeof *s->blocks));
+    HM_TRY(hm_cuda_alloc(d, &s->blocks[s->n_blocks], bytes));
+    unsigned char *at = s->blocks[s->n_blocks++];
     for (size_t i = 0; i < s->n; i++) {
         entry *const e = &s->entries[i];
-        const bool fresh = e->device == NULL;
-        if (fresh)
-            HM_TRY(hm_cuda_alloc(d, &e->device, bytes_of(e)));
-        if (fresh || s->host_newer)
-            HM_TRY(hm_cuda_write(d, e->device, e->data, bytes_of(e)));
+        if (e->device != NULL)
+            continue;
+        e->device = at;
+        at += hm_stored_bytes(e->shape, e->dtype);
+        HM_TRY(hm_cuda_write(d, e->device, e->data, bytes_of(e)));
     }
+    return HM_OK;
+}
+
+hm_status hm_store_use(hm_store *s, hm_cuda *d, bool updates) {
+    s->cuda = d;
+    for (size_t i = 0; s->host_newer && i < s->n; i++)
+        if (s->entries[i].device != NULL)
+            HM_TRY(hm_cuda_write(d, s->entries[i].device, s->entries[i].data, bytes_of(&s->entries[i])));
+    HM_TRY(place(s, d));
     s->host_newer = false;
     s->device_newer |= updates;
     return HM_OK;
@@ -85,7 +105,6 @@ static hm_status add(hm_store *s, const hm_tensor *t) {
     s->n++; /* from here on hm_store_free owns it */
     const size_t count = (size_t)hm_count(t);
     HM_TRY(hm_alloc(&e->data, count ? count : 1, hm_dtype_size(t->dtype)));
-    s->bytes += count * hm_dtype_size(t->dtype);
     return HM_OK;
 }
 
@@ -158,5 +177,8 @@ float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *sha
 }
 
 size_t hm_store_bytes(const hm_store *s) {
-    return s->bytes;
+    size_t bytes = 0;
+    for (size_t i = 0; i < s->n; i++)
+        bytes += hm_stored_bytes(s->entries[i].shape, s->entries[i].dtype);
+    return bytes;
 }

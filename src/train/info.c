@@ -1,29 +1,17 @@
-/* info.c: hm_info: the variants; or a model's size, the memory that its training and evaluation will take, and its
- * training graph as a file. Nothing is allocated for what is only planned. */
+/* info.c: hm_info: the variants and the machine; or a model's size, the memory that its training and evaluation will
+ * take, and its training graph as a file. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/progress.h"
-#include "eval/detector.h"
 #include "io/atomic.h"
-#include "train/scales.h"
-#include "train/step.h"
+#include "train/info_parts.h"
 #include "weights/weights.h"
 #include "weights/weights_graph.h"
 
 enum { OBJECTS = 100 }; /* capacity of an image in the plan; a data set brings its own */
-
-typedef struct bytes_text {
-    char text[32];
-} bytes_text;
-
-static bytes_text in_bytes(uint64_t n) {
-    bytes_text t;
-    hm_progress_format_bytes(t.text, sizeof t.text, n);
-    return t;
-}
 
 /* ---- variants and sizes ---- */
 
@@ -78,11 +66,12 @@ static void print_classes(FILE *to, const hm_classes *classes) {
 static hm_status print_model(FILE *to, const hm_model_config *c, const hm_weights *w) {
     int64_t numbers;
     size_t tensors;
+    char bytes[32];
     HM_TRY(count_parameters(c, &numbers, &tensors));
+    hm_progress_format_bytes(bytes, sizeof bytes, (uint64_t)numbers * sizeof(float));
     fprintf(to, "model        %s, for %s\n", c->name, c->segmentation ? "boxes and masks" : "boxes");
     fprintf(to, "input        %d x %d pixels\n", c->resolution, c->resolution);
-    fprintf(to, "parameters   %" PRId64 " in %zu tensors, %s\n", numbers, tensors,
-            in_bytes((uint64_t)numbers * sizeof(float)).text);
+    fprintf(to, "parameters   %" PRId64 " in %zu tensors, %s\n", numbers, tensors, bytes);
     fprintf(to, "queries      %d in each of %d groups, %d decoder layers\n", c->num_queries, c->group_detr,
             c->dec_layers);
     if (w == NULL) {
@@ -95,106 +84,36 @@ static hm_status print_model(FILE *to, const hm_model_config *c, const hm_weight
     return HM_OK;
 }
 
-/* ---- the plan ---- */
-
-typedef struct stored {
-    uint64_t weights, gradients, moments, averages; /* bytes */
-} stored;
-
-static void add_stored(stored *s, const hm_tensor *t) {
-    const uint64_t n = (uint64_t)hm_count(t) * hm_dtype_size(t->dtype);
-    if (t->storage == HM_PARAM)
-        s->weights += n;
-    else if (strncmp(t->name, "grad.", 5) == 0)
-        s->gradients += n;
-    else if (strncmp(t->name, "ema.", 4) == 0)
-        s->averages += n;
-    else
-        s->moments += n;
-}
-
-/* Both graphs of a step share parameters and gradients; those are the first graph's. */
-static stored count_stored(const hm_step *step) {
-    stored s = {0};
-    for (size_t i = 0; i < step->graph->n_tensors; i++)
-        if (is_stored(step->graph->tensors[i]))
-            add_stored(&s, step->graph->tensors[i]);
-    for (size_t i = 0; i < step->update->n_tensors; i++) {
-        const hm_tensor *const t = step->update->tensors[i];
-        if (is_stored(t) && t->storage == HM_STATE && strncmp(t->name, "grad.", 5) != 0)
-            add_stored(&s, t);
-    }
-    return s;
-}
-
-static hm_status print_training(FILE *to, const hm_step *step) {
-    const hm_exec_options options = hm_exec_defaults();
-    const stored s = count_stored(step);
-    hm_plan batch = {0}, update = {0};
-    hm_status st;
-    HM_TRY_TO(st, done, hm_plan_make(&batch, step->graph, &options));
-    HM_TRY_TO(st, done, hm_plan_make(&update, step->update, &options));
-    const uint64_t kept = s.weights + s.gradients + s.moments + s.averages;
-    fprintf(to, "  training   %s: weights %s, gradients %s, moments %s, averages %s,\n",
-            in_bytes(kept + batch.bytes + update.bytes).text, in_bytes(s.weights).text, in_bytes(s.gradients).text,
-            in_bytes(s.moments).text, in_bytes(s.averages).text);
-    fprintf(to, "             activations %s (%s if no memory were used twice), update %s\n",
-            in_bytes(batch.bytes).text, in_bytes(batch.unshared).text, in_bytes(update.bytes).text);
-done:
-    hm_plan_free(&batch);
-    hm_plan_free(&update);
-    return st;
-}
-
-static hm_precision evaluated_in(const hm_info_options *o) {
-    return hm_precision_resolve(o->precision, HM_DEVICE_CPU);
-}
-
-static hm_status print_evaluation(FILE *to, const hm_model_config *c, const hm_info_options *o) {
-    int64_t numbers;
-    size_t tensors;
-    hm_plan plan = {0};
-    HM_TRY(count_parameters(c, &numbers, &tensors));
-    HM_TRY(
-        hm_detector_plan_make(&plan, c, &(hm_detector_options){.batch = o->batch_size, .precision = evaluated_in(o)}));
-    const uint64_t weights = (uint64_t)numbers * (hm_precision_true(evaluated_in(o)) ? 2 : sizeof(float));
-    fprintf(to, "  evaluation %s: weights %s, activations %s (%s if no memory were used twice)\n",
-            in_bytes(weights + plan.bytes).text, in_bytes(weights).text, in_bytes(plan.bytes).text,
-            in_bytes(plan.unshared).text);
-    hm_plan_free(&plan);
-    return HM_OK;
-}
-
 /* ---- the training graph ---- */
 
-static hm_status build_step(hm_step **out, const hm_model_config *c, const hm_info_options *info) {
-    const hm_step_options o = {
-        .model = {.batch = info->batch_size, .height = c->resolution, .width = c->resolution, .training = true},
-        .targets = OBJECTS,
-        .criterion = hm_criterion_defaults(),
-        .optim = hm_optim_defaults(),
-        .precision = hm_precision_resolve(info->precision, HM_DEVICE_CPU),
-        .precision_override = info->precision_override,
-        .accumulate = true};
-    return hm_step_build(out, c, &o);
+/* The GPU's graph can be planned where there is none. */
+static hm_status device_of(const hm_info_options *o, hm_device *out) {
+    *out = HM_DEVICE_CUDA;
+    return o->device == HM_DEVICE_CHOICE_CUDA ? HM_OK : hm_device_choose(o->device, out);
 }
 
-/* With multi_scale, which training has by default, memory is that of the largest size. */
-static hm_status print_largest(FILE *to, hm_model_config c, const hm_info_options *o) {
-    const hm_exec_options options = hm_exec_defaults();
-    int32_t sides[HM_SCALES_MOST];
-    hm_step *step = NULL;
-    hm_plan plan = {0};
-    hm_status st;
-    c.resolution = sides[hm_scales(&c, true, sides) - 1];
-    HM_TRY(build_step(&step, &c, o));
-    HM_TRY_TO(st, done, hm_plan_make(&plan, step->graph, &options));
-    fprintf(to, "             with multi_scale, whose largest size is %d x %d: activations %s\n", c.resolution,
-            c.resolution, in_bytes(plan.bytes).text);
-done:
-    hm_plan_free(&plan);
-    hm_step_free(step);
-    return st;
+/* As training is by default, but for multi_scale: both are told. */
+static hm_status request_of(hm_memory_request *out, const hm_info_options *o, const hm_model_config *c) {
+    hm_device device;
+    HM_TRY(device_of(o, &device));
+    const hm_precision precision = hm_precision_resolve(o->precision, device);
+    *out = (hm_memory_request){
+        .config = *c,
+        .expanded_scales = true,
+        .step = {.model = {.batch = o->batch_size, .height = c->resolution, .width = c->resolution, .training = true},
+                 .targets = OBJECTS,
+                 .criterion = hm_criterion_defaults(),
+                 .optim = hm_optim_defaults(),
+                 .precision = precision,
+                 .precision_override = o->precision_override,
+                 .accumulate = true},
+        .grad_accum_steps = 4,
+        .device = device,
+        .judged_in = {hm_memory_judged_in(precision)},
+        .n_judged = 1,
+        .judged_follows = true,
+        .valid_targets = OBJECTS};
+    return HM_OK;
 }
 
 /* The graph of a batch as `dump` writes it. */
@@ -214,29 +133,27 @@ static hm_status write_graph(const char *path, const hm_graph *g, void (*dump)(c
 }
 
 /* Node by node; the casts' memory counts against what half storage saves. */
-static void print_precision(FILE *to, const hm_step *step, const hm_info_options *o) {
+static void print_precision(FILE *to, const hm_step *step, hm_precision precision) {
     fprintf(
         to,
         "precision %s, node by node (-> forward, <- backward; bytes of results, and how many fewer than in fp32):\n",
-        hm_precision_name(hm_precision_resolve(o->precision, HM_DEVICE_CPU)));
+        hm_precision_name(precision));
     hm_graph_dump_precision(step->graph, to);
     hm_graph_dump_precision(step->update, to);
 }
 
 static hm_status show_step(const hm_info_options *o, const hm_model_config *c, FILE *to) {
+    hm_memory_request r;
     hm_step *step = NULL;
     hm_status st = HM_OK;
     if (o->batch_size < 1)
         HM_FAIL(HM_ERR_ARG, "a batch of %d images is not possible: take at least 1", (int)o->batch_size);
-    HM_TRY(build_step(&step, c, o));
-    if (o->plan) {
-        fprintf(to, "memory for batches of %d, up to %d objects an image:\n", (int)o->batch_size, OBJECTS);
-        HM_TRY_TO(st, done, print_training(to, step));
-        HM_TRY_TO(st, done, print_largest(to, *c, o));
-        if (evaluated_in(o) != HM_PRECISION_FP32)
-            print_precision(to, step, o);
-        HM_TRY_TO(st, done, print_evaluation(to, c, o));
-    }
+    HM_TRY(request_of(&r, o, c));
+    HM_TRY(hm_step_build(&step, c, &r.step));
+    if (o->plan)
+        HM_TRY_TO(st, done, hm_info_print_plan(to, &r));
+    if (o->plan && hm_precision_half(r.step.precision) != HM_F32)
+        print_precision(to, step, r.step.precision);
     if (o->dot != NULL)
         HM_TRY_TO(st, done, write_graph(o->dot, step->graph, hm_graph_dump_dot));
     if (o->dump != NULL)
@@ -271,5 +188,8 @@ hm_status hm_info(const hm_info_options *options, FILE *to) {
     }
     if (options->plan || options->dot != NULL || options->dump != NULL)
         HM_FAIL(HM_ERR_ARG, "say which model: give \"model\" or \"weights\"");
-    return print_variants(to);
+    HM_TRY(print_variants(to));
+    fputc('\n', to);
+    hm_info_print_devices(to);
+    return HM_OK;
 }

@@ -11,6 +11,7 @@
 #define INFO(m, initial, min, max, text)      HM_SETTING(hm_info_options, m, initial, min, max, text)
 #define SHAPES(m, initial, min, max, text)    HM_SETTING(hm_shapes_options, m, initial, min, max, text)
 #define AUDIT(m, initial, min, max, text)     HM_SETTING(hm_audit_options, m, initial, min, max, text)
+#define BENCH(m, initial, min, max, text)     HM_SETTING(hm_bench_options, m, initial, min, max, text)
 #define TEXT(command, m, initial, text)       command(m, initial, 0, 0, text)
 #define SWITCH(command, m, initial, text)     command(m, initial, 0, 0, text)
 #define COUNT(command, m, initial, min, text) command(m, initial, min, COUNT_MAX, text)
@@ -26,8 +27,8 @@ static const char *const schedulers[] = {"step", "cosine", NULL};
 static const char *const iou_types[] = {"segm", "bbox", NULL};
 
 /* In the order of hm_precision, then Lightning's other names for the same (hm_precision_resolve knows them). */
-static const char *const precisions[] = {"fp32",    "bf16",       "fp16",     "bf16-true", "fp16-true", "auto",
-                                         "32-true", "bf16-mixed", "16-mixed", "16-true",   NULL};
+static const char *const precisions[] = {"fp32", "bf16",    "fp16",       "bf16-true", "fp16-true", "tf32",
+                                         "auto", "32-true", "bf16-mixed", "16-mixed",  "16-true",   NULL};
 
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL}; /* in the order of hm_device_choice */
 #define DEVICE_HELP "cpu, cuda, or auto: the GPU where there is one"
@@ -69,7 +70,8 @@ static const hm_setting train_table[] = {
     COUNT(TRAIN, eval_max_dets, "500", 1, "detections of an image that validation looks at"),
     HM_SETTING_OF(
         hm_train_options, precision, "auto", precisions,
-        "fp32; bf16 or fp16 with fp32 weights; bf16-true or fp16-true with half weights; auto takes bf16 where "
+        "fp32; bf16 or fp16 with fp32 weights; bf16-true or fp16-true with half weights; tf32 is fp32 with products in "
+        "TF32 on a GPU; auto takes bf16 where "
         "the processor multiplies it itself, else fp16"),
     TEXT(TRAIN, precision_override, NULL,
          "layers that stay in fp32, as PATTERN=fp32,...; info --precision --plan prints the names"),
@@ -89,6 +91,10 @@ static const hm_setting train_table[] = {
     HM_SETTING_OF(hm_train_options, device, "auto", devices, DEVICE_HELP),
     SWITCH(TRAIN, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
     TRAIN(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+    COUNT(
+        TRAIN, memory_limit, "0", 0,
+        "MiB of the device's memory that training may need, for one that is shared; 0 is all that is free; a run that "
+        "needs more is refused before it begins, with settings that fit"),
 };
 
 static const hm_setting eval_table[] = {
@@ -121,11 +127,13 @@ static const hm_setting predict_table[] = {
 static const hm_setting info_table[] = {
     TEXT(INFO, weights, NULL, "safetensors file to describe"),
     TEXT(INFO, model, NULL, "variant to describe; all are listed when neither is given"),
-    SWITCH(INFO, plan, "false", "print how much memory training and evaluation will take"),
+    SWITCH(INFO, plan, "false",
+           "print how much memory training and evaluation will take, and whether the device has it"),
     INFO(batch_size, "4", 1, BATCH_MAX, "images of a batch in that plan"),
-    HM_SETTING_OF(
-        hm_info_options, precision, "fp32", precisions,
-        "precision of that plan; for any but fp32 it lists every node: what it stores in which type, and why"),
+    HM_SETTING_OF(hm_info_options, device, "auto", devices,
+                  "device of that plan: cpu, cuda (which need not be there), or auto: the GPU where there is one"),
+    HM_SETTING_OF(hm_info_options, precision, "fp32", precisions,
+                  "precision of that plan; for half ones it lists every node: what it stores in which type, and why"),
     TEXT(INFO, precision_override, NULL, "layers of the plan that stay in fp32, as in training"),
     INFO(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
     TEXT(INFO, dot, NULL, "file for the training graph, for Graphviz"),
@@ -146,6 +154,19 @@ static const hm_setting audit_table[] = {
     COUNT(AUDIT, top, "20", 1, "rows of each table"),
 };
 
+static const hm_setting bench_table[] = {
+    TEXT(BENCH, model, "seg-nano", "variant, see halfmask info"),
+    BENCH(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
+    BENCH(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
+    BENCH(objects, "7", 1, 1e6, "objects of an image"),
+    COUNT(BENCH, steps, "10", 1, "steps that are timed, after a few that are not"),
+    HM_SETTING_OF(hm_bench_options, precision, "auto", precisions, "precision, as in training"),
+    HM_SETTING_OF(hm_bench_options, device, "auto", devices, DEVICE_HELP),
+    SWITCH(BENCH, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
+    BENCH(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
+    SWITCH(BENCH, count, "false", "fail unless a step on the GPU neither makes the host wait nor allocates memory"),
+};
+
 typedef struct table {
     const hm_setting *rows;
     size_t n;
@@ -159,6 +180,7 @@ static table table_of(hm_command command) {
         [HM_COMMAND_TRAIN] = TABLE(train_table),     [HM_COMMAND_EVAL] = TABLE(eval_table),
         [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
         [HM_COMMAND_SHAPES] = TABLE(shapes_table),   [HM_COMMAND_AUDIT] = TABLE(audit_table),
+        [HM_COMMAND_BENCH] = TABLE(bench_table),
     };
     if ((size_t)command >= sizeof tables / sizeof tables[0])
         return (table){NULL, 0};

@@ -11,3 +11,8 @@ int hm_scales(const hm_model_config *c, bool expanded, int32_t sides[HM_SCALES_M
         sides[n++] = units * unit;
     return n;
 }
+
+int hm_scales_of_run(const hm_model_config *c, bool multi_scale, bool expanded, int32_t sides[HM_SCALES_MOST]) {
+    sides[0] = c->resolution;
+    return multi_scale ? hm_scales(c, expanded, sides) : 1;
+}

@@ -8,5 +8,7 @@
 
 /* Sides of the squares, ascending, as upstream's compute_multi_scale_scales lists them; returns how many. */
 int hm_scales(const hm_model_config *c, bool expanded, int32_t sides[HM_SCALES_MOST]);
+/* Those that a run has: without multi_scale, the nominal one. */
+int hm_scales_of_run(const hm_model_config *c, bool multi_scale, bool expanded, int32_t sides[HM_SCALES_MOST]);
 
 #endif

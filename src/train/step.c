@@ -83,7 +83,7 @@ static hm_status build(hm_step *s, const hm_model_config *c, const hm_step_optio
     hm_tensor *const seed = hm_loss_seed(s->graph, s->seed, scale, opt->optim.loss_scale);
     HM_TRY(hm_graph_status(s->graph));
     HM_TRY(hm_graph_backward(s->graph, &s->criterion.total, &seed, 1));
-    if (opt->precision != HM_PRECISION_FP32)
+    if (hm_precision_half(opt->precision) != HM_F32)
         HM_TRY(hm_graph_make_again(s->graph));
     HM_TRY(list_params(s));
     if (opt->accumulate)

@@ -7,16 +7,18 @@
 #include "eval/detector.h"
 #include "graph/exec.h"
 #include "train/audit_record.h"
+#include "train/memory.h"
 #include "train/metrics_csv.h"
 #include "train/scales.h"
 #include "train/step.h"
 
-#define HM_LOG_EVERY       10 /* optimizer steps for one row of metrics.csv */
-#define HM_EVAL_PRECISIONS 3  /* fp32, bf16, fp16 */
-#define HM_LATE_MOST       2  /* batches that may be enqueued before the outcome of the first is looked at */
-#define HM_BATCH_IMAGES    64 /* images of a batch that a message names */
-#define HM_LAST            "last.safetensors"
-#define HM_BEST            "checkpoint_best_total.safetensors"
+#define HM_LOG_EVERY    10 /* optimizer steps for one row of metrics.csv */
+#define HM_LATE_MOST    2  /* batches that may be enqueued before the outcome of the first is looked at */
+#define HM_BATCH_IMAGES 64 /* images of a batch that a message names */
+#define HM_WATCHED_MOST (HM_MAX_TERMS + 5)
+#define HM_WATCHED_LOSS 1 /* place of a batch's loss in what is watched */
+#define HM_LAST         "last.safetensors"
+#define HM_BEST         "checkpoint_best_total.safetensors"
 
 /* Losses of one optimizer step: means over its batches. */
 typedef struct hm_losses {
@@ -54,6 +56,8 @@ typedef struct hm_training {
     hm_loader *train_loader, *valid_loader;
     hm_model_config config;
     hm_precision precision;
+    hm_memory memory;              /* as planned */
+    char memory_words[640];        /* that, for the run's first line */
     int32_t sides[HM_SCALES_MOST]; /* pixels, ascending */
     hm_training_size sizes[HM_SCALES_MOST];
     int n_sizes;
@@ -88,8 +92,14 @@ typedef struct hm_training {
 hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log);
 void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
 
-/* training_sizes.c: the input sizes; their graphs, with everything they store; what runs them. */
+/* Plans the run's memory, into t->memory, before anything is allocated; refuses one that the device has not, with
+ * settings that would fit. */
+hm_status hm_training_plan_memory(hm_training *t);
+void hm_training_tell_memory(const hm_training *t);
+
+/* training_sizes.c: the input sizes; their graphs, with everything they store; what runs them, in memory as planned. */
 void hm_training_choose_sizes(hm_training *t);
+hm_step_options hm_training_step_options(const hm_training *t, int32_t side);
 hm_status hm_training_build(hm_training *t);
 hm_status hm_training_make_executors(hm_training *t);
 void hm_training_free_sizes(hm_training *t);
@@ -98,7 +108,9 @@ static inline const hm_criterion *hm_training_criterion(const hm_training *t) {
     return &t->sizes[0].graphs->criterion;
 }
 
-/* Notes what the outcome of a batch is made of; before the first. */
+/* What the outcome of a batch (g = s->graph) and of a step is made of: list[HM_WATCHED_MOST]; returns their number. */
+int hm_training_watched(const hm_step *s, const hm_graph *g, const hm_tensor **list);
+/* Notes that; before the first batch. */
 hm_status hm_training_watch(hm_training *t);
 /* Forward and backward of one batch, and the update if it is the last of its step. */
 hm_status hm_training_batch(hm_training *t, const hm_batch *batch);

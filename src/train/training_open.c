@@ -44,6 +44,7 @@ static hm_status choose_model(hm_training *t) {
     HM_TRY(hm_device_choose(o->device, &t->device));
     t->late = t->device == HM_DEVICE_CUDA ? HM_LATE_MOST - 1 : 0;
     t->precision = o->amp ? hm_precision_resolve(o->precision, t->device) : HM_PRECISION_FP32;
+    HM_TRY(hm_precision_check(t->precision, t->device));
     HM_TRY(hm_model_config_named(o->model, &t->config));
     if (o->resolution > 0)
         t->config.resolution = o->resolution;
@@ -86,17 +87,13 @@ static hm_status parse_eval_precision(hm_training *t, const char *text) {
 
 /* Without a wish: the format in which training computes. */
 static hm_status choose_eval_precision(hm_training *t) {
-    const hm_dtype half = hm_precision_half(t->precision);
     if (t->options->eval_precision != NULL && t->options->eval_precision[0] != '\0')
         return parse_eval_precision(t, t->options->eval_precision);
-    t->judged_in[t->n_detectors++] = t->options->fp16_eval || half == HM_F16 ? HM_PRECISION_FP16
-                                     : half == HM_BF16                       ? HM_PRECISION_BF16
-                                                                             : HM_PRECISION_FP32;
+    t->judged_in[t->n_detectors++] = t->options->fp16_eval ? HM_PRECISION_FP16 : hm_memory_judged_in(t->precision);
     return HM_OK;
 }
 
 static hm_status make_detectors(hm_training *t) {
-    HM_TRY(choose_eval_precision(t));
     if (t->options->use_ema || hm_precision_true(t->precision))
         HM_TRY(hm_store_create(&t->judged));
     for (int i = 0; i < t->n_detectors; i++) {
@@ -159,8 +156,11 @@ static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(open_data(t));
     t->config.num_classes = t->train.classes.n;
     make_schedule(t);
+    HM_TRY(choose_eval_precision(t));
+    HM_TRY(hm_training_plan_memory(t));
     HM_TRY(hm_training_build(t));
     HM_TRY(fill_weights(t));
+    hm_training_tell_memory(t);
     HM_TRY(hm_training_make_executors(t));
     HM_TRY(make_detectors(t));
     HM_TRY(open_output(t));

@@ -45,7 +45,7 @@ static cJSON *options_json(const hm_training *t) {
     ADD(epochs), ADD(batch_size), ADD(grad_accum_steps), ADD(lr), ADD(lr_encoder), ADD(lr_vit_layer_decay);
     ADD(lr_component_decay), ADD(weight_decay), ADD(adamw_eps), ADD(clip_max_norm), ADD(warmup_epochs), ADD(lr_drop);
     ADD(lr_min_factor), ADD(ema_decay), ADD(ema_tau), ADD(seed), ADD(num_workers), ADD(eval_interval);
-    ADD(eval_max_dets), ADD(threads), ADD(loss_scale);
+    ADD(eval_max_dets), ADD(threads), ADD(loss_scale), ADD(memory_limit);
 #undef ADD
     cJSON_AddBoolToObject(j, "multi_scale", o->multi_scale);
     cJSON_AddBoolToObject(j, "expanded_scales", o->expanded_scales);

@@ -5,7 +5,7 @@
 #include "train/training.h"
 
 /* What is watched: of every batch, then of every step; the scale's state has HM_LOSS_SCALE_STATE numbers. */
-enum { WATCH_OVERFLOW, WATCH_TOTAL, WATCH_TERMS };
+enum { WATCH_OVERFLOW, WATCH_TOTAL = HM_WATCHED_LOSS, WATCH_TERMS };
 enum { WATCH_NORM, WATCH_SKIPPED, WATCH_SCALE, N_WATCH_STEP };
 
 static int first_of_step(const hm_training *t) {
@@ -21,35 +21,31 @@ static const hm_tensor *scale_state(const hm_graph *g) {
     return found;
 }
 
-/* What is watched of every step, in the graph that ends with the update. */
-static void list_step(const hm_optimizer *o, const hm_graph *g, const hm_tensor *list[N_WATCH_STEP]) {
-    list[WATCH_NORM] = o->grad_norm;
-    list[WATCH_SKIPPED] = o->overflow;
-    list[WATCH_SCALE] = scale_state(g);
+int hm_training_watched(const hm_step *s, const hm_graph *g, const hm_tensor **list) {
+    const hm_criterion *const c = &s->criterion;
+    const hm_tensor *const step[N_WATCH_STEP] = {s->optimizer.grad_norm, s->optimizer.overflow, scale_state(g)};
+    int n = 0;
+    if (g == s->graph) {
+        list[n++] = s->overflow;
+        list[n++] = c->total;
+        for (int i = 0; i < c->n_terms; i++)
+            list[n++] = c->terms[i].value;
+    }
+    for (int i = 0; i < N_WATCH_STEP && (g == s->update || s->update == NULL); i++)
+        list[n++] = step[i];
+    return n;
 }
 
-static hm_status watch_size(const hm_training *t, const hm_training_size *size) {
-    const hm_step *const s = size->graphs;
-    const hm_tensor *list[WATCH_TERMS + HM_MAX_TERMS + N_WATCH_STEP] = {s->overflow, s->criterion.total};
-    int n = WATCH_TERMS;
-    for (int i = 0; i < s->criterion.n_terms; i++)
-        list[n++] = s->criterion.terms[i].value;
-    if (t->update == NULL) {
-        list_step(&s->optimizer, s->graph, list + n);
-        n += N_WATCH_STEP;
-    }
-    return hm_exec_watch(size->exec, list, n);
+static hm_status watch(hm_exec *e, const hm_step *s, const hm_graph *g) {
+    const hm_tensor *list[HM_WATCHED_MOST];
+    return hm_exec_watch(e, list, hm_training_watched(s, g, list));
 }
 
 hm_status hm_training_watch(hm_training *t) {
     const hm_step *const first = t->sizes[0].graphs;
-    const hm_tensor *step[N_WATCH_STEP];
     for (int i = 0; i < t->n_sizes; i++)
-        HM_TRY(watch_size(t, &t->sizes[i]));
-    if (t->update == NULL)
-        return HM_OK;
-    list_step(&first->optimizer, first->update, step);
-    return hm_exec_watch(t->update, step, N_WATCH_STEP);
+        HM_TRY(watch(t->sizes[i].exec, t->sizes[i].graphs, t->sizes[i].graphs->graph));
+    return t->update != NULL ? watch(t->update, first, first->update) : HM_OK;
 }
 
 /* ---- in */

@@ -3,7 +3,7 @@
 
 static void help_is_everywhere(void **state) {
     (void)state;
-    static char *const commands[] = {"train", "eval", "predict", "info", "shapes"};
+    static char *const commands[] = {"train", "eval", "predict", "info", "bench", "shapes"};
     program_run r = PROGRAM("--help");
     assert_int_equal(r.status, 0);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)

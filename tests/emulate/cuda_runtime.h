@@ -65,7 +65,7 @@ extern dim3 blockDim, gridDim;
 /* ---- the runtime */
 
 typedef int cudaError_t;
-enum { cudaSuccess, cudaErrorMemoryAllocation, cudaErrorNotReady, cudaErrorInvalidValue };
+enum { cudaSuccess, cudaErrorMemoryAllocation, cudaErrorNotReady, cudaErrorInvalidValue, cudaErrorInsufficientDriver };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum { cudaStreamNonBlocking, cudaStreamCaptureModeThreadLocal, cudaEventDisableTiming };
 typedef struct hm_emulate_stream *cudaStream_t;
@@ -82,6 +82,8 @@ struct cudaDeviceProp {
     size_t totalGlobalMem;
 };
 cudaError_t cudaGetDeviceCount(int *n);
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaSetDevice(int i);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int i);
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all);

@@ -7,6 +7,7 @@
 #include <queue>
 #include <string>
 #include <sys/mman.h>
+#include <unordered_map>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -286,6 +287,8 @@ unsigned __ballot_sync(unsigned mask, int v) {
 
 /* ---- runtime */
 
+static const size_t MEMORY = (size_t)16 << 30; /* of the device */
+
 struct hm_emulate_graph_node {
     std::function<void()> work;
     std::vector<size_t> after; /* places of others in the graph */
@@ -318,6 +321,14 @@ cudaError_t cudaGetDeviceCount(int *n) {
     *n = 1;
     return cudaSuccess;
 }
+cudaError_t cudaDriverGetVersion(int *version) {
+    *version = 13000;
+    return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int *version) {
+    *version = 13000;
+    return cudaSuccess;
+}
 cudaError_t cudaSetDevice(int) {
     return cudaSuccess;
 }
@@ -326,25 +337,36 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
     p->major = 9;
     p->minor = 0;
     p->multiProcessorCount = 2;
-    p->totalGlobalMem = (size_t)16 << 30;
+    p->totalGlobalMem = MEMORY;
     return cudaSuccess;
 }
+static size_t taken;
+static std::unordered_map<void *, size_t> size_of; /* of what cudaMalloc gave */
+
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all) {
-    *left = *all = (size_t)16 << 30;
+    *all = MEMORY;
+    *left = MEMORY - taken;
     return cudaSuccess;
 }
 cudaError_t cudaMalloc(void **p, size_t bytes) {
-    return posix_memalign(p, 256, bytes) == 0 ? cudaSuccess : cudaErrorMemoryAllocation;
+    if (bytes > MEMORY - taken || posix_memalign(p, 256, bytes) != 0)
+        return cudaErrorMemoryAllocation;
+    size_of[*p] = bytes;
+    taken += bytes;
+    return cudaSuccess;
 }
 cudaError_t cudaFree(void *p) {
+    taken -= size_of[p];
+    size_of.erase(p);
     free(p);
     return cudaSuccess;
 }
 cudaError_t cudaMallocHost(void **p, size_t bytes) {
-    return cudaMalloc(p, bytes);
+    return posix_memalign(p, 256, bytes) == 0 ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFreeHost(void *p) {
-    return cudaFree(p);
+    free(p);
+    return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void *p, int byte, size_t bytes, cudaStream_t s) {
     hm_emulate_enqueue(s, [=]() { memset(p, byte, bytes); });

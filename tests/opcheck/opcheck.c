@@ -8,8 +8,8 @@
  * prints the line that reruns it.
  *
  * With --device cuda the GPU's kernels take the place of the instruction sets: as they are used, and deterministic,
- * where runs enqueued one by one, captured and replayed must give the same bytes. Without a GPU the program exits
- * with 77. */
+ * where runs enqueued one by one, captured and replayed must give the same bytes; and with products in TF32. Without a
+ * GPU the program exits with 77. */
 #include "opcheck/opcheck.h"
 
 #include <math.h>
@@ -47,8 +47,8 @@ struct oc_state {
     double half_factor; /* of the tolerances in half; 0: not run in half */
     hm_dtype dtype;     /* in which floats are stored at the moment */
     int passed, failed;
-    bool bad; /* this case */
-    bool list, cuda;
+    bool bad;              /* this case */
+    bool list, cuda, tf32; /* tf32: in the run at hand */
 };
 
 static void die(const char *what) {
@@ -289,9 +289,10 @@ static bool not_finite(double v) {
     return (u & 0x7FF0000000000000ull) == 0x7FF0000000000000ull;
 }
 
-/* Roundings of a stored half: a few units in the last place along the longest chain of a case. */
+/* Roundings of a stored half, or of TF32 operands, which have fp16's bits: a few units in the last place along the
+ * longest chain of a case. */
 static double half_tolerance(const struct oc_state *s, hm_dtype stored) {
-    const double unit = stored == HM_BF16 ? 0x1p-8 : stored == HM_F16 ? 0x1p-11 : 0;
+    const double unit = stored == HM_BF16 ? 0x1p-8 : stored == HM_F16 || s->tf32 ? 0x1p-11 : 0;
     return 2 * s->half_factor * unit;
 }
 
@@ -412,7 +413,7 @@ static bool has_state(const struct oc_state *s) {
 /* As it is used, with guards; false when it cannot run. */
 static void check_cuda_guarded(oc *o, hm_exec *ref) {
     hm_store *const store = fresh_store(o);
-    const hm_exec_options opt = {.guard = true, .device = HM_DEVICE_CUDA, .threads = 1};
+    const hm_exec_options opt = {.guard = true, .device = HM_DEVICE_CUDA, .tf32 = o->s->tf32, .threads = 1};
     hm_exec *e = NULL;
     hm_status st = hm_exec_create(&e, o->g, store, &opt);
     if (st == HM_OK) {
@@ -550,7 +551,7 @@ static void check_type(oc *o, bool differences) {
         fail(s, NULL, "reference: %s", hm_error_message());
     if (s->cuda && !s->bad)
         check_cuda_guarded(o, ref);
-    if (s->cuda && !s->bad)
+    if (s->cuda && !s->bad && !s->tf32)
         check_cuda_deterministic(o, ref);
     for (int isa = 0; isa < HM_ISA_COUNT && !s->bad && !s->cuda; isa++) {
         hm_isa have;
@@ -581,9 +582,8 @@ static bool stays_full(const struct oc_state *s, const hm_tensor *t) {
     return false;
 }
 
-/* Rounds the inputs' values and stores every float tensor of the graph so, but for what the policy keeps in fp32; false
- * when a value is out of range. */
-static bool store_in(oc *o, hm_dtype half) {
+/* Rounds the inputs' values; false when one is out of range. */
+static bool round_inputs(oc *o, hm_dtype half) {
     for (int i = 0; i < o->s->n_in; i++) {
         const oc_tensor *const x = &o->s->in[i];
         if (x->values == NULL || x->t->storage != HM_INPUT || stays_full(o->s, x->t))
@@ -596,6 +596,13 @@ static bool store_in(oc *o, hm_dtype half) {
                 return false;
         }
     }
+    return true;
+}
+
+/* Rounds them and stores every float tensor of the graph so, but for what the policy keeps in fp32. */
+static bool store_in(oc *o, hm_dtype half) {
+    if (!round_inputs(o, half))
+        return false;
     for (size_t i = 0; i < o->g->n_tensors; i++) {
         hm_tensor *const t = o->g->tensors[i];
         if ((t->storage == HM_TEMP || t->storage == HM_INPUT) && hm_dtype_is_float(t->dtype) && !stays_full(o->s, t))
@@ -605,12 +612,24 @@ static bool store_in(oc *o, hm_dtype half) {
     return true;
 }
 
+/* Products of fp32 operands in TF32, with fp16's tolerance; inputs have fp16's bits, as in half, so that rounding them
+ * moves none over the corner of a ReLU. */
+static void check_tf32(oc *o) {
+    if (!o->s->cuda || !round_inputs(o, HM_F16))
+        return;
+    o->s->tf32 = true;
+    check_type(o, false);
+    o->s->tf32 = false;
+}
+
 void oc_end(oc *o) {
     struct oc_state *const s = o->s;
     build_backward(o);
     if (s->n_out == 0)
         fail(s, NULL, "compares nothing");
     check_type(o, true);
+    if (s->half_factor > 0 && !s->bad)
+        check_tf32(o);
     static const hm_dtype halves[] = {HM_F16, HM_BF16}; /* an fp16 that is rounded to bf16 fits */
     for (int i = 0; i < 2 && s->half_factor > 0 && !s->bad; i++)
         if (store_in(o, halves[i]))

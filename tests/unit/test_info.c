@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "device/cuda/cuda.h"
 #include "io/atomic.h"
 #include "model/rfdetr.h"
 #include "model_fill.h"
@@ -48,6 +49,27 @@ static void models_are_described(void **state) {
     expect_words(
         &(hm_info_options){.model = "seg-micro", .plan = true, .batch_size = 2},
         (const char *[]){"batches of 2", "training ", "moments", "averages", "126 x 126", "evaluation ", NULL});
+}
+
+static void machines_are_described(void **state) {
+    (void)state;
+    const bool gpu = hm_cuda_available();
+    expect_words(&(hm_info_options){0},
+                 (const char *[]){"\nCPU  ", " threads, ", "\nGPU  ", gpu ? ", compute capability " : "none: ",
+                                  gpu ? "driver for CUDA " : "--device cpu", gpu ? "multiplies " : "GPU", NULL});
+}
+
+/* The GPU's plan is made without one too; a plan that no machine has says what does fit. */
+static void plans_are_held_against_devices(void **state) {
+    (void)state;
+    hm_info_options o = {.model = "seg-micro", .plan = true, .batch_size = 2, .device = HM_DEVICE_CHOICE_CPU};
+    expect_words(&o, (const char *[]){"memory on the CPU", "libraries 64.0 MiB", " fits: this machine has ", NULL});
+    o.device = HM_DEVICE_CHOICE_CUDA;
+    expect_words(&o, (const char *[]){"memory on the GPU", "validation ",
+                                      hm_cuda_available() ? " fits: the GPU (" : "no such device here: ", NULL});
+    o.device = HM_DEVICE_CHOICE_CPU;
+    o.batch_size = 65536;
+    expect_words(&o, (const char *[]){"does not fit: this machine has ", "what fits is batch_size ", NULL});
 }
 
 static void weights_are_described(void **state) {
@@ -107,6 +129,7 @@ static void wrong_questions_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variants_are_listed),         cmocka_unit_test(models_are_described),
+        cmocka_unit_test(machines_are_described),      cmocka_unit_test(plans_are_held_against_devices),
         cmocka_unit_test(weights_are_described),       cmocka_unit_test(graphs_are_written),
         cmocka_unit_test(wrong_questions_are_refused),
     };

@@ -170,6 +170,7 @@ static void half_needs_less(void **state) {
     const double full = planned(HM_PRECISION_FP32);
     assert_true(planned(HM_PRECISION_BF16) <= 0.66 * full);
     assert_true(planned(HM_PRECISION_FP16) <= 0.66 * full);
+    assert_true(planned(HM_PRECISION_TF32) == full); /* stores what fp32 stores */
 }
 
 /* x -> norm -> GELU(linear) -> norm -> linear, with all that needs a gradient. */

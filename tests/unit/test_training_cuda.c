@@ -1,6 +1,8 @@
 /* test_training_cuda.c: hm_train on the GPU (in emulated builds: its kernels on the CPU): the same weights twice when
  * deterministic; overflows told by name although outcomes are looked at late; several input sizes as one each; steps
  * that change their size neither wait nor allocate. */
+#include <math.h>
+
 #include "multi_scale.h"
 
 #include "device/cuda/cuda.h"
@@ -61,6 +63,31 @@ static void same_bits_and_named_overflows(void **state) {
     free(content[1]);
 }
 
+/* Loss of the first step. */
+static double first_loss(hm_precision precision) {
+    char out[128];
+    hm_train_options o = options(precision, out);
+    hm_training *t;
+    const hm_batch *batch;
+    bool done;
+    snprintf(out, sizeof out, "%s/loss", root);
+    OK(hm_training_open(&t, &o, NULL));
+    OK(hm_loader_epoch(t->train_loader, 0, 0));
+    OK(hm_loader_next(t->train_loader, &batch));
+    OK(hm_training_batch(t, batch));
+    OK(hm_training_outcome(t, &done));
+    const double loss = t->losses.total;
+    hm_training_close(t);
+    return loss;
+}
+
+static void tf32_rounds_operands(void **state) {
+    (void)state;
+    const double full = first_loss(HM_PRECISION_FP32), tf32 = first_loss(HM_PRECISION_TF32);
+    assert_true(tf32 != full);
+    assert_true(fabs(tf32 - full) < 0.01 * full);
+}
+
 static void alternates(void **state) {
     (void)state;
     hm_train_options o = scaled_options(HM_DEVICE_CHOICE_CUDA, HM_PRECISION_FP16, 1);
@@ -111,6 +138,7 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_and_named_overflows),
+        cmocka_unit_test(tf32_rounds_operands),
         cmocka_unit_test(alternates),
         cmocka_unit_test(names_overflows_of_another_size),
         cmocka_unit_test(waits_for_nothing),

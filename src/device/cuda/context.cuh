@@ -18,7 +18,10 @@ typedef struct hm_cuda_caller {
     hm_cuda *cuda;
 } hm_cuda_caller;
 
+/* What they need of the device's memory is taken when it is opened, so that nothing of it is missing from plans. */
 hm_status hm_cuda_products_start(hm_cuda *d);
+hm_status hm_cuda_measures_start(hm_cuda *d);
+
 void hm_cuda_multiplied(void); /* counts a product */
 
 #endif

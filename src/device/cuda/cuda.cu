@@ -47,12 +47,27 @@ hm_cuda_counts hm_cuda_count(void) {
 
 /* ---- the device */
 
+static hm_status none(const hm_cuda *d, cudaError_t e) {
+    const int driver = d->about.driver, runtime = d->about.runtime;
+    if (driver == 0)
+        HM_FAIL(HM_ERR_UNSUPPORTED, "no NVIDIA driver is loaded: install one, or use --device cpu");
+    if (driver < runtime && e == cudaErrorInsufficientDriver)
+        HM_FAIL(HM_ERR_UNSUPPORTED,
+                "the NVIDIA driver is for CUDA %d.%d and this halfmask was built with %d.%d: update the driver, or use "
+                "--device cpu",
+                driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    HM_FAIL(HM_ERR_UNSUPPORTED,
+            "there is no GPU that CUDA can use (%s): look at CUDA_VISIBLE_DEVICES, or use --device cpu",
+            e != cudaSuccess ? cudaGetErrorString(e) : "none found");
+}
+
 static hm_status start(hm_cuda *d) {
     int n = 0;
+    cudaDriverGetVersion(&d->about.driver); /* 0 without a driver */
+    cudaRuntimeGetVersion(&d->about.runtime);
     const cudaError_t e = cudaGetDeviceCount(&n);
     if (e != cudaSuccess || n == 0)
-        HM_FAIL(HM_ERR_UNSUPPORTED, "there is no GPU that CUDA can use (%s): use --device cpu",
-                e != cudaSuccess ? cudaGetErrorString(e) : "none found");
+        return none(d, e);
     HM_CUDA_TRY(cudaSetDevice(0));
     cudaDeviceProp p;
     HM_CUDA_TRY(cudaGetDeviceProperties(&p, 0));
@@ -68,6 +83,7 @@ static hm_status start(hm_cuda *d) {
     HM_CUDA_TRY(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
     HM_CUDA_TRY(cudaStreamCreateWithFlags(&d->uploads, cudaStreamNonBlocking));
     HM_CUDA_TRY(cudaEventCreateWithFlags(&d->uploaded, cudaEventDisableTiming));
+    HM_TRY(hm_cuda_measures_start(d));
     return hm_cuda_products_start(d);
 }
 

@@ -38,6 +38,7 @@ typedef struct hm_cuda_about {
     int major, minor; /* compute capability */
     int multiprocessors;
     size_t memory, free; /* bytes, of the card and at the moment */
+    int driver, runtime; /* CUDA's versions, 12020 for 12.2: the driver's highest, and the build's */
     bool bf16;           /* multiplies bf16 itself (sm_80 and later) */
 } hm_cuda_about;
 hm_status hm_cuda_describe(hm_cuda_about *out);
@@ -92,8 +93,10 @@ typedef struct hm_cuda_measures {
 } hm_cuda_measures;
 hm_status hm_cuda_measure(hm_cuda *d, hm_dtype type, const void *p, int64_t n, hm_cuda_measures *out);
 
-/* Products enqueued from now on work in room 0 or 1: those of one room must follow each other. */
+/* Products enqueued from now on work in room 0 or 1: those of one room must follow each other. The rooms are taken as
+ * the device is opened. */
 #define HM_CUDA_ROOMS 2
+#define HM_CUDA_ROOM  (((size_t)32 << 20) + ((size_t)256 << 10)) /* bytes of each, where products are cuBLASLt's */
 void hm_cuda_use_room(hm_cuda *d, int room);
 
 /* Since the process began; kernels of a captured graph count when it is launched. */

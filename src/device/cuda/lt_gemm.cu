@@ -12,9 +12,8 @@
 #include "device/cuda/column_sums.h"
 #include "device/cuda/context.cuh"
 
-#define WORKSPACE ((size_t)32 << 20)
-#define BIAS_ROOM ((size_t)256 << 10) /* after it */
-#define ROOM      (WORKSPACE + BIAS_ROOM)
+#define BIAS_ROOM ((size_t)256 << 10) /* at the end of a room */
+#define WORKSPACE (HM_CUDA_ROOM - BIAS_ROOM)
 
 /* A product as cuBLASLt must know it beforehand. */
 typedef struct known {
@@ -63,12 +62,12 @@ hm_status hm_cuda_products_start(hm_cuda *d) {
     const cublasStatus_t st = cublasLtCreate(&d->products->handle);
     if (st != CUBLAS_STATUS_SUCCESS)
         HM_FAIL(HM_ERR_UNSUPPORTED, "cuBLASLt does not start (%s)", cublasLtGetStatusName(st));
-    return hm_cuda_alloc(d, (void **)&d->products->rooms, HM_CUDA_ROOMS * ROOM);
+    return hm_cuda_alloc(d, (void **)&d->products->rooms, HM_CUDA_ROOMS * HM_CUDA_ROOM);
 }
 
 /* Where the next product works. */
 static char *room_of(const hm_cuda *d) {
-    return d->products->rooms + (size_t)d->room * ROOM;
+    return d->products->rooms + (size_t)d->room * HM_CUDA_ROOM;
 }
 
 static cudaDataType_t type_of(hm_dtype t) {

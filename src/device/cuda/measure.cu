@@ -27,10 +27,12 @@ static __global__ void measure(hm_cuda_measures *to, hm_in x, int64_t n) {
             atomicAdd(sums[k], (unsigned long long)counts[k]);
 }
 
+hm_status hm_cuda_measures_start(hm_cuda *d) {
+    return hm_cuda_alloc(d, (void **)&d->measures, sizeof *d->measures);
+}
+
 hm_status hm_cuda_measure(hm_cuda *d, hm_dtype type, const void *p, int64_t n, hm_cuda_measures *out) {
     const hm_cuda_caller call = {d};
-    if (d->measures == NULL)
-        HM_TRY(hm_cuda_alloc(d, (void **)&d->measures, sizeof *out));
     HM_TRY(hm_cuda_fill(d, d->measures, 0, sizeof *out));
     HM_LAUNCH(&call, measure, hm_blocks_strided(n, THREADS), THREADS, 0, d->measures, (hm_in{p, type}), n);
     return hm_cuda_read(d, out, d->measures, sizeof *out);
