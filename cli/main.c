@@ -6,7 +6,8 @@
 
 #include "args.h"
 
-static const cli_command *const commands[] = {&cli_train, &cli_eval, &cli_predict, &cli_info, &cli_audit, &cli_shapes};
+static const cli_command *const commands[] = {&cli_train, &cli_eval,    &cli_predict, &cli_info,
+                                              &cli_audit, &cli_convert, &cli_shapes};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *to) {

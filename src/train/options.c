@@ -11,6 +11,7 @@
 #define INFO(m, initial, min, max, text)      HM_SETTING(hm_info_options, m, initial, min, max, text)
 #define SHAPES(m, initial, min, max, text)    HM_SETTING(hm_shapes_options, m, initial, min, max, text)
 #define AUDIT(m, initial, min, max, text)     HM_SETTING(hm_audit_options, m, initial, min, max, text)
+#define CONVERT(m, initial, min, max, text)   HM_SETTING(hm_convert_options, m, initial, min, max, text)
 #define TEXT(command, m, initial, text)       command(m, initial, 0, 0, text)
 #define SWITCH(command, m, initial, text)     command(m, initial, 0, 0, text)
 #define COUNT(command, m, initial, min, text) command(m, initial, min, COUNT_MAX, text)
@@ -38,7 +39,7 @@ static const hm_setting train_table[] = {
          "_annotations.coco.json and its pictures"),
     TEXT(TRAIN, output_dir, "output", "folder for weights, metrics and pictures"),
     TEXT(TRAIN, model, "seg-nano", "variant, see halfmask info"),
-    TEXT(TRAIN, pretrain_weights, NULL, "safetensors file to start from; from scratch without"),
+    TEXT(TRAIN, pretrain_weights, NULL, "safetensors file or PyTorch checkpoint to start from; from scratch without"),
     TRAIN(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
     SWITCH(TRAIN, multi_scale, "true",
            "train at several sizes around the resolution, one drawn for every optimizer step"),
@@ -93,7 +94,7 @@ static const hm_setting train_table[] = {
 
 static const hm_setting eval_table[] = {
     TEXT(EVAL, dataset_dir, NULL, "folder of the data set on which the weights are judged"),
-    TEXT(EVAL, weights, NULL, "safetensors file of the model"),
+    TEXT(EVAL, weights, NULL, "safetensors file or PyTorch checkpoint of the model"),
     TEXT(EVAL, split, NULL, "split of the data set; without, test, or valid where there is no test"),
     EVAL(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
     EVAL(num_workers, "0", 0, THREADS_MAX, "threads that decode images; 0 chooses"),
@@ -110,7 +111,7 @@ static const hm_setting eval_table[] = {
 };
 
 static const hm_setting predict_table[] = {
-    TEXT(PREDICT, weights, NULL, "safetensors file of the model"),
+    TEXT(PREDICT, weights, NULL, "safetensors file or PyTorch checkpoint of the model"),
     TEXT(PREDICT, out, NULL, "folder for predictions.json (COCO results) and one picture for each image"),
     PREDICT(threshold, "0.5", 0, 1, "only detections with a greater score"),
     HM_SETTING_OF(hm_predict_options, precision, "fp32", precisions, "precision in which the model computes"),
@@ -119,7 +120,7 @@ static const hm_setting predict_table[] = {
 };
 
 static const hm_setting info_table[] = {
-    TEXT(INFO, weights, NULL, "safetensors file to describe"),
+    TEXT(INFO, weights, NULL, "safetensors file or PyTorch checkpoint to describe"),
     TEXT(INFO, model, NULL, "variant to describe; all are listed when neither is given"),
     SWITCH(INFO, plan, "false", "print how much memory training and evaluation will take"),
     INFO(batch_size, "4", 1, BATCH_MAX, "images of a batch in that plan"),
@@ -146,6 +147,10 @@ static const hm_setting audit_table[] = {
     COUNT(AUDIT, top, "20", 1, "rows of each table"),
 };
 
+static const hm_setting convert_table[] = {
+    SWITCH(CONVERT, ema, "false", "take the moving averages of a PyTorch checkpoint instead of its weights"),
+};
+
 typedef struct table {
     const hm_setting *rows;
     size_t n;
@@ -159,6 +164,7 @@ static table table_of(hm_command command) {
         [HM_COMMAND_TRAIN] = TABLE(train_table),     [HM_COMMAND_EVAL] = TABLE(eval_table),
         [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
         [HM_COMMAND_SHAPES] = TABLE(shapes_table),   [HM_COMMAND_AUDIT] = TABLE(audit_table),
+        [HM_COMMAND_CONVERT] = TABLE(convert_table),
     };
     if ((size_t)command >= sizeof tables / sizeof tables[0])
         return (table){NULL, 0};
