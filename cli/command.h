@@ -18,6 +18,6 @@ typedef struct cli_command {
     hm_status (*run)(const void *options, const char *const *rest, size_t n);
 } cli_command;
 
-extern const cli_command cli_train, cli_eval, cli_predict, cli_info, cli_audit, cli_bench, cli_shapes;
+extern const cli_command cli_train, cli_eval, cli_predict, cli_info, cli_audit, cli_bench, cli_convert, cli_shapes;
 
 #endif

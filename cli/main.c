@@ -7,7 +7,7 @@
 #include "args.h"
 
 static const cli_command *const commands[] = {&cli_train, &cli_eval,  &cli_predict, &cli_info,
-                                              &cli_audit, &cli_bench, &cli_shapes};
+                                              &cli_audit, &cli_bench, &cli_convert, &cli_shapes};
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *to) {

@@ -41,6 +41,7 @@ typedef enum hm_command {
     HM_COMMAND_SHAPES,  /* hm_shapes_options */
     HM_COMMAND_AUDIT,   /* hm_audit_options */
     HM_COMMAND_BENCH,   /* hm_bench_options */
+    HM_COMMAND_CONVERT, /* hm_convert_options */
 } hm_command;
 
 hm_status hm_options_defaults(hm_command command, void *options);
@@ -81,7 +82,7 @@ typedef struct hm_train_options {
     char *dataset_dir;        /* COCO tree: train/ valid/ (test/), each with _annotations.coco.json */
     char *output_dir;         /* "output" */
     char *model;              /* a variant: "seg-nano", ..., "seg-micro" */
-    char *pretrain_weights;   /* safetensors under upstream's names; NULL: from scratch */
+    char *pretrain_weights;   /* safetensors or PyTorch, upstream's names; NULL: scratch */
     int32_t resolution;       /* pixels; 0 = the variant's */
     bool multi_scale;         /* true: several sizes around it, one drawn for every optimizer step */
     bool expanded_scales;     /* true: with multi_scale 5 smaller and 5 larger ones, else 3 and 4 */
@@ -160,6 +161,16 @@ typedef struct hm_predict_options {
 } hm_predict_options;
 
 hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log);
+
+/* ---- Conversion ---- */
+typedef struct hm_convert_options {
+    bool ema; /* false; true: the moving averages of a PyTorch checkpoint instead of its weights */
+} hm_convert_options;
+
+/* Reads paths[0], a safetensors file or a PyTorch checkpoint, and writes paths[1] by its ending: .safetensors, or .pth
+ * as rfdetr reads it. Names, types and numbers stay; what was read is described to `to`. n must be 2. See
+ * docs/checkpoints.md. */
+hm_status hm_convert_weights(const hm_convert_options *options, const char *const *paths, size_t n, FILE *to);
 
 /* ---- Information ---- */
 typedef struct hm_info_options {

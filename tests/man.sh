@@ -16,7 +16,7 @@ plain() { # the page's sentences begin with a capital letter and end with a full
     sed -E 's/\.$//' | tr '[:upper:]' '[:lower:]'
 }
 faults=0 checked=0
-for command in train eval predict info audit bench shapes; do
+for command in train eval predict info audit bench convert shapes; do
     diff <(of_help "$command" | plain) <(of_page "$command" | plain) || faults=1
     checked=$((checked + $(of_help "$command" | wc -l)))
 done

@@ -15,12 +15,20 @@ void hm_error_clear(void) {
     message[0] = '\0';
 }
 
+/* Names in a message may come from any file: one line it stays, and the terminal is told nothing. */
+static void flatten(char *text) {
+    for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++)
+        if (*p < ' ' || *p == 0x7f)
+            *p = '?';
+}
+
 hm_status hm_fail(hm_status code, const char *fmt, ...) {
     char fresh[sizeof message]; /* arguments may point into the old message */
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(fresh, sizeof fresh, fmt, ap);
     va_end(ap);
+    flatten(fresh);
     memcpy(message, fresh, sizeof message);
     return code;
 }

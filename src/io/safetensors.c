@@ -3,15 +3,11 @@
 #include "io/safetensors.h"
 
 #include "base/mem.h"
+#include "io/map_file.h"
 #include "io/st_header.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { LENGTH_BYTES = 8, MAX_HEADER = 100000000 /* bytes, the format's own limit */ };
 
@@ -19,8 +15,7 @@ struct hm_safetensors {
     hm_st_header header;
     hm_safetensor *tensors;       /* [header.n], header order */
     const hm_safetensor **sorted; /* [header.n], by name once open */
-    void *map;                    /* NULL when the memory is the caller's */
-    size_t map_len;
+    hm_map map;                   /* empty when the memory is the caller's */
 };
 
 void hm_safetensors_close(hm_safetensors *s) {
@@ -29,8 +24,7 @@ void hm_safetensors_close(hm_safetensors *s) {
     hm_st_header_free(&s->header);
     free(s->tensors);
     free(s->sorted);
-    if (s->map != NULL)
-        munmap(s->map, s->map_len);
+    hm_unmap(&s->map);
     free(s);
 }
 
@@ -167,41 +161,14 @@ hm_status hm_safetensors_open_memory(const char *name, const void *data, size_t 
     return st;
 }
 
-/* Maps the file at *map, [*len] bytes; an empty file gives NULL. */
-static hm_status map_file(const char *path, void **map, size_t *len) {
-    struct stat info;
-    hm_status st = HM_OK;
-    *map = NULL;
-    *len = 0;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        HM_FAIL(HM_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    if (fstat(fd, &info) != 0)
-        st = hm_fail(HM_ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    else if (!S_ISREG(info.st_mode))
-        st = hm_fail(HM_ERR_IO, "cannot read %s: it is not a regular file; give the path of a safetensors file", path);
-    else if (info.st_size > 0) {
-        *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (*map == MAP_FAILED) {
-            *map = NULL;
-            st = hm_fail(HM_ERR_IO, "cannot map %s: %s", path, strerror(errno));
-        } else
-            *len = (size_t)info.st_size;
-    }
-    close(fd);
-    return st;
-}
-
 hm_status hm_safetensors_open(const char *path, hm_safetensors **out) {
-    void *map;
-    size_t len;
+    hm_map map;
     *out = NULL;
-    HM_TRY(map_file(path, &map, &len));
-    const hm_status st = hm_safetensors_open_memory(path, map, len, out);
-    if (st == HM_OK) {
+    HM_TRY(hm_map_file(&map, path));
+    const hm_status st = hm_safetensors_open_memory(path, map.data, map.len, out);
+    if (st == HM_OK)
         (*out)->map = map;
-        (*out)->map_len = len;
-    } else if (map != NULL)
-        munmap(map, len);
+    else
+        hm_unmap(&map);
     return st;
 }

@@ -12,6 +12,7 @@
 #define SHAPES(m, initial, min, max, text)    HM_SETTING(hm_shapes_options, m, initial, min, max, text)
 #define AUDIT(m, initial, min, max, text)     HM_SETTING(hm_audit_options, m, initial, min, max, text)
 #define BENCH(m, initial, min, max, text)     HM_SETTING(hm_bench_options, m, initial, min, max, text)
+#define CONVERT(m, initial, min, max, text)   HM_SETTING(hm_convert_options, m, initial, min, max, text)
 #define TEXT(command, m, initial, text)       command(m, initial, 0, 0, text)
 #define SWITCH(command, m, initial, text)     command(m, initial, 0, 0, text)
 #define COUNT(command, m, initial, min, text) command(m, initial, min, COUNT_MAX, text)
@@ -39,7 +40,7 @@ static const hm_setting train_table[] = {
          "_annotations.coco.json and its pictures"),
     TEXT(TRAIN, output_dir, "output", "folder for weights, metrics and pictures"),
     TEXT(TRAIN, model, "seg-nano", "variant, see halfmask info"),
-    TEXT(TRAIN, pretrain_weights, NULL, "safetensors file to start from; from scratch without"),
+    TEXT(TRAIN, pretrain_weights, NULL, "safetensors file or PyTorch checkpoint to start from; from scratch without"),
     TRAIN(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
     SWITCH(TRAIN, multi_scale, "true",
            "train at several sizes around the resolution, one drawn for every optimizer step"),
@@ -99,7 +100,7 @@ static const hm_setting train_table[] = {
 
 static const hm_setting eval_table[] = {
     TEXT(EVAL, dataset_dir, NULL, "folder of the data set on which the weights are judged"),
-    TEXT(EVAL, weights, NULL, "safetensors file of the model"),
+    TEXT(EVAL, weights, NULL, "safetensors file or PyTorch checkpoint of the model"),
     TEXT(EVAL, split, NULL, "split of the data set; without, test, or valid where there is no test"),
     EVAL(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
     EVAL(num_workers, "0", 0, THREADS_MAX, "threads that decode images; 0 chooses"),
@@ -116,7 +117,7 @@ static const hm_setting eval_table[] = {
 };
 
 static const hm_setting predict_table[] = {
-    TEXT(PREDICT, weights, NULL, "safetensors file of the model"),
+    TEXT(PREDICT, weights, NULL, "safetensors file or PyTorch checkpoint of the model"),
     TEXT(PREDICT, out, NULL, "folder for predictions.json (COCO results) and one picture for each image"),
     PREDICT(threshold, "0.5", 0, 1, "only detections with a greater score"),
     HM_SETTING_OF(hm_predict_options, precision, "fp32", precisions, "precision in which the model computes"),
@@ -125,7 +126,7 @@ static const hm_setting predict_table[] = {
 };
 
 static const hm_setting info_table[] = {
-    TEXT(INFO, weights, NULL, "safetensors file to describe"),
+    TEXT(INFO, weights, NULL, "safetensors file or PyTorch checkpoint to describe"),
     TEXT(INFO, model, NULL, "variant to describe; all are listed when neither is given"),
     SWITCH(INFO, plan, "false",
            "print how much memory training and evaluation will take, and whether the device has it"),
@@ -165,6 +166,8 @@ static const hm_setting bench_table[] = {
     SWITCH(BENCH, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
     BENCH(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
     SWITCH(BENCH, count, "false", "fail unless a step on the GPU neither makes the host wait nor allocates memory"),
+static const hm_setting convert_table[] = {
+    SWITCH(CONVERT, ema, "false", "take the moving averages of a PyTorch checkpoint instead of its weights"),
 };
 
 typedef struct table {
@@ -181,6 +184,7 @@ static table table_of(hm_command command) {
         [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
         [HM_COMMAND_SHAPES] = TABLE(shapes_table),   [HM_COMMAND_AUDIT] = TABLE(audit_table),
         [HM_COMMAND_BENCH] = TABLE(bench_table),
+        [HM_COMMAND_CONVERT] = TABLE(convert_table),
     };
     if ((size_t)command >= sizeof tables / sizeof tables[0])
         return (table){NULL, 0};

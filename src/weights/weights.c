@@ -1,7 +1,6 @@
 /* weights.c: reading weights files: which model it is, whether every tensor fits, and the numbers. */
 #include "weights/weights.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,9 +8,10 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "io/safetensors.h"
 #include "model/rfdetr.h"
 #include "ops/resize/resize.h"
+#include "weights/tensor_file.h"
+#include "weights/weights_classes.h"
 #include "weights/weights_graph.h"
 #include "weights/weights_number.h"
 
@@ -26,7 +26,8 @@ enum { MAX_RESOLUTION = 8192, MAX_CLASSES = 1 << 20 };
 
 struct hm_weights {
     char *path;
-    hm_safetensors *file;
+    const hm_tensor_file *file;
+    hm_tensor_file *own; /* the same when hm_weights_open opened it */
     hm_model_config config;
     hm_classes classes;
 };
@@ -80,7 +81,7 @@ static bool is_class_head(const char *name) {
 
 static hm_status find_tensor(const hm_safetensor **out, const hm_weights *w, const char *name, int rank) {
     char shape[96];
-    *out = hm_safetensors_find(w->file, name);
+    *out = hm_tensor_file_find(w->file, name);
     if (*out == NULL)
         HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, so it does not hold the weights of an RF-DETR model", w->path,
                 name);
@@ -93,7 +94,7 @@ static hm_status find_tensor(const hm_safetensor **out, const hm_weights *w, con
 static bool has_decoder_layer(const hm_weights *w, int i) {
     char name[96];
     snprintf(name, sizeof name, "transformer.decoder.layers.%d.linear1.weight", i);
-    return hm_safetensors_find(w->file, name) != NULL;
+    return hm_tensor_file_find(w->file, name) != NULL;
 }
 
 /* Whether the file's tensors can only be this variant's. */
@@ -107,14 +108,14 @@ static bool has_mask_head(const hm_weights *w, const hm_model_config *c) {
     const char *const own = mask_head_of(c);
     bool same = true;
     for (int i = 0; i < 2; i++)
-        same &= (hm_safetensors_find(w->file, heads[i]) != NULL) == (own != NULL && strcmp(own, heads[i]) == 0);
+        same &= (hm_tensor_file_find(w->file, heads[i]) != NULL) == (own != NULL && strcmp(own, heads[i]) == 0);
     return same;
 }
 
 static bool looks_like(const hm_weights *w, const hm_model_config *c) {
-    const hm_safetensor *const positions = hm_safetensors_find(w->file, POSITIONS);
-    const hm_safetensor *const patches = hm_safetensors_find(w->file, PATCHES);
-    const hm_safetensor *const queries = hm_safetensors_find(w->file, QUERIES);
+    const hm_safetensor *const positions = hm_tensor_file_find(w->file, POSITIONS);
+    const hm_safetensor *const patches = hm_tensor_file_find(w->file, PATCHES);
+    const hm_safetensor *const queries = hm_tensor_file_find(w->file, QUERIES);
     const int64_t grid = c->positional_encoding_size, C = c->encoder_hidden, p = c->patch_size;
     if (positions == NULL || patches == NULL || queries == NULL)
         return false;
@@ -124,7 +125,7 @@ static bool looks_like(const hm_weights *w, const hm_model_config *c) {
 }
 
 static hm_status find_variant(hm_weights *w) {
-    const char *const name = hm_safetensors_metadata(w->file, "model");
+    const char *const name = hm_tensor_file_metadata(w->file, "model");
     const hm_safetensor *t;
     if (name != NULL) {
         const hm_status st = hm_model_config_named(name, &w->config);
@@ -145,7 +146,7 @@ static hm_status find_variant(hm_weights *w) {
 
 /* Decimal number lo..hi of the metadata; absent: *out stays. */
 static hm_status read_number(const hm_weights *w, const char *key, int lo, int hi, int *out) {
-    const char *const text = hm_safetensors_metadata(w->file, key);
+    const char *const text = hm_tensor_file_metadata(w->file, key);
     char *end;
     if (text == NULL)
         return HM_OK;
@@ -184,59 +185,11 @@ static hm_status find_sizes(hm_weights *w) {
     return st == HM_OK ? HM_OK : hm_fail_in(HM_ERR_FORMAT, "%s", w->path);
 }
 
-/* ---- classes ---- */
-
-static hm_status read_ids(hm_weights *w, const char *text) {
-    const char *at = text;
-    for (int32_t i = 0; i < w->classes.n; i++) {
-        char *end;
-        errno = 0;
-        w->classes.ids[i] = strtoll(at, &end, 10);
-        if (end == at || errno != 0 || *end != (i + 1 < w->classes.n ? ',' : '\0'))
-            HM_FAIL(HM_ERR_FORMAT, "%s: category_ids of the metadata must be %d numbers between commas", w->path,
-                    (int)w->classes.n);
-        at = end + 1;
-    }
-    return HM_OK;
-}
-
-static hm_status read_names(hm_weights *w, const cJSON *list) {
-    const int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
-    if (n < 1 || n > w->config.num_classes + 1)
-        HM_FAIL(HM_ERR_FORMAT, "%s: class_names of the metadata must be a list of %d names", w->path,
-                w->config.num_classes);
-    HM_TRY(hm_alloc(&w->classes.names, (size_t)n, sizeof *w->classes.names));
-    HM_TRY(hm_alloc(&w->classes.ids, (size_t)n, sizeof *w->classes.ids));
-    const cJSON *item;
-    cJSON_ArrayForEach(item, list) {
-        if (!cJSON_IsString(item))
-            HM_FAIL(HM_ERR_FORMAT, "%s: class_names of the metadata must be a list of strings", w->path);
-        HM_TRY(hm_strdup(&w->classes.names[w->classes.n], item->valuestring));
-        w->classes.n++;
-    }
-    return HM_OK;
-}
-
-static hm_status find_classes(hm_weights *w) {
-    const char *const names = hm_safetensors_metadata(w->file, "class_names");
-    const char *const ids = hm_safetensors_metadata(w->file, "category_ids");
-    if (names == NULL && ids == NULL)
-        return HM_OK;
-    if (names == NULL || ids == NULL)
-        HM_FAIL(HM_ERR_FORMAT, "%s: the metadata have only one of class_names and category_ids", w->path);
-    cJSON *const list = cJSON_Parse(names);
-    hm_status st = read_names(w, list);
-    if (st == HM_OK)
-        st = read_ids(w, ids);
-    cJSON_Delete(list);
-    return st;
-}
-
 /* ---- whether every tensor fits ---- */
 
 static hm_status check_tensor(const hm_weights *w, const hm_tensor *t) {
     char a[96], b[96];
-    const hm_safetensor *const s = hm_safetensors_find(w->file, t->name);
+    const hm_safetensor *const s = hm_tensor_file_find(w->file, t->name);
     if (s == NULL)
         HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which %s needs", w->path, t->name, w->config.name);
     if (!shape_is(s, t->shape))
@@ -266,27 +219,27 @@ static hm_status check_tensors(const hm_weights *w, const hm_graph *g) {
             HM_TRY(check_tensor(w, g->tensors[i]));
             known++;
         }
-    if (known == hm_safetensors_count(w->file))
+    if (known == hm_tensor_file_count(w->file))
         return HM_OK;
-    for (size_t i = 0; i < hm_safetensors_count(w->file); i++) {
-        const char *const name = hm_safetensors_at(w->file, i)->name;
+    for (size_t i = 0; i < hm_tensor_file_count(w->file); i++) {
+        const char *const name = hm_tensor_file_at(w->file, i)->name;
         if (strcmp(name, KNOWN_EXTRA) != 0 && !graph_has(g, name))
             HM_FAIL(HM_ERR_FORMAT, "%s: has a tensor %s, which %s does not know", w->path, name, w->config.name);
     }
     return HM_OK;
 }
 
-hm_status hm_weights_open(hm_weights **out, const char *path) {
+hm_status hm_weights_recognise(hm_weights **out, const char *path, const hm_tensor_file *file) {
     hm_weights *w = NULL;
     hm_graph *g = NULL;
     hm_status st;
     *out = NULL;
     HM_TRY(hm_alloc(&w, 1, sizeof *w));
     HM_TRY_TO(st, done, hm_strdup(&w->path, path));
-    HM_TRY_TO(st, done, hm_safetensors_open(path, &w->file));
+    w->file = file;
     HM_TRY_TO(st, done, find_variant(w));
     HM_TRY_TO(st, done, find_sizes(w));
-    HM_TRY_TO(st, done, find_classes(w));
+    HM_TRY_TO(st, done, hm_weights_read_classes(&w->classes, path, file, w->config.num_classes + 1));
     HM_TRY_TO(st, done, hm_weights_graph(&g, &w->config));
     HM_TRY_TO(st, done, check_tensors(w, g));
     *out = w;
@@ -297,11 +250,23 @@ done:
     return st;
 }
 
+hm_status hm_weights_open(hm_weights **out, const char *path) {
+    hm_tensor_file *file = NULL;
+    *out = NULL;
+    HM_TRY(hm_tensor_file_open(&file, path, false));
+    const hm_status st = hm_weights_recognise(out, path, file);
+    if (st == HM_OK)
+        (*out)->own = file;
+    else
+        hm_tensor_file_close(file);
+    return st;
+}
+
 void hm_weights_close(hm_weights *w) {
     if (w == NULL)
         return;
     hm_classes_free(&w->classes);
-    hm_safetensors_close(w->file);
+    hm_tensor_file_close(w->own);
     free(w->path);
     free(w);
 }
@@ -315,7 +280,7 @@ const hm_classes *hm_weights_classes(const hm_weights *w) {
 }
 
 const char *hm_weights_metadata(const hm_weights *w, const char *key) {
-    return hm_safetensors_metadata(w->file, key);
+    return hm_tensor_file_metadata(w->file, key);
 }
 
 /* ---- the numbers ---- */
@@ -389,7 +354,7 @@ static hm_status load(const hm_weights *w, hm_store *store, bool adapt) {
         float *const dst = hm_store_at(store, i, &name, &shape, &kind);
         if (kind != HM_PARAM)
             continue;
-        const hm_safetensor *const s = hm_safetensors_find(w->file, name);
+        const hm_safetensor *const s = hm_tensor_file_find(w->file, name);
         if (s == NULL)
             HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which the model needs", w->path, name);
         if (adapt && other_grid(s, name, shape)) {

@@ -1,23 +1,33 @@
-/* weights.h: models as safetensors files under upstream's tensor names. The metadata says which model it is, its input
- * size and its classes; a file without metadata (made from upstream's checkpoint) is recognised by its tensors. A file
- * always holds every parameter of training, also those that evaluation does not use. */
+/* weights.h: models as files under upstream's tensor names: safetensors, or upstream's own PyTorch checkpoints. The
+ * metadata (in a checkpoint: what upstream notes beside the weights) say which model it is, its input size and its
+ * classes; a file without is recognised by its tensors. A file always holds every parameter of training, also those
+ * that evaluation does not use. */
 #ifndef HM_WEIGHTS_WEIGHTS_H
 #define HM_WEIGHTS_WEIGHTS_H
 
 #include "data/dataset.h"
 #include "graph/exec.h"
 #include "model/config.h"
+#include "weights/tensor_file.h"
 
 /* Writes the model's parameters, or with `prefix` the states called <prefix><parameter> under the parameters' names
- * (averages); prefix NULL: the parameters. The file appears whole or not at all. */
+ * (averages); prefix NULL: the parameters. A path that ends in .pth or .pt becomes a checkpoint as rfdetr has them, any
+ * other safetensors. The file appears whole or not at all. */
 hm_status hm_weights_save(const char *path, const hm_store *store, const char *prefix, const hm_model_config *c,
                           const hm_classes *classes);
+
+/* The same from tensors at hand; `c` NULL: they are no model that halfmask knows. `classes` with n = 0: unnamed;
+ * `epoch` NULL: not known. */
+hm_status hm_weights_write(const char *path, const hm_safetensor *tensors, size_t n, const hm_model_config *c,
+                           const hm_classes *classes, const char *epoch);
 
 typedef struct hm_weights hm_weights;
 
 /* Opens a file and compares every tensor's name and shape with the model's. A missing, surplus or mis-shaped tensor,
  * or metadata that contradict them, is HM_ERR_FORMAT naming file, tensor and both shapes. */
 hm_status hm_weights_open(hm_weights **out, const char *path);
+/* The same for a file that is open already and outlives *out. */
+hm_status hm_weights_recognise(hm_weights **out, const char *path, const hm_tensor_file *file);
 void hm_weights_close(hm_weights *w); /* takes NULL */
 
 /* The variant with the file's resolution, number of classes and position grid. */

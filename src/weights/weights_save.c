@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "io/safetensors.h"
+#include "weights/checkpoint_save.h"
 #include "weights/weights_graph.h"
 
 enum { NAME_SIZE = 320, ID_SIZE = 24 };
@@ -70,24 +71,59 @@ static hm_status describe_classes(char **names, char **ids, const hm_classes *c)
     return HM_OK;
 }
 
+/* What the metadata of a safetensors file say. */
+typedef struct metadata {
+    hm_st_pair pairs[7];
+    size_t n;
+} metadata;
+
+static void note(metadata *m, const char *key, const char *value) {
+    m->pairs[m->n++] = (hm_st_pair){key, value};
+}
+
+static hm_status write_safetensors(const char *path, const hm_safetensor *tensors, size_t n, const hm_model_config *c,
+                                   const hm_classes *classes, const char *epoch) {
+    char *names = NULL, *ids = NULL, resolution[16], num_classes[16];
+    metadata m = {.pairs = {{"halfmask", HM_VERSION}}, .n = 1};
+    hm_status st;
+    HM_TRY_TO(st, done, describe_classes(&names, &ids, classes));
+    if (c != NULL) {
+        snprintf(resolution, sizeof resolution, "%d", c->resolution);
+        snprintf(num_classes, sizeof num_classes, "%d", c->num_classes);
+        note(&m, "model", c->name);
+        note(&m, "resolution", resolution);
+        note(&m, "num_classes", num_classes);
+    }
+    if (classes->n > 0) {
+        note(&m, "class_names", names);
+        note(&m, "category_ids", ids);
+    }
+    if (epoch != NULL)
+        note(&m, "epoch", epoch);
+    st = hm_safetensors_write(path, tensors, n, m.pairs, m.n);
+done:
+    cJSON_free(names);
+    free(ids);
+    return st;
+}
+
+hm_status hm_weights_write(const char *path, const hm_safetensor *tensors, size_t n, const hm_model_config *c,
+                           const hm_classes *classes, const char *epoch) {
+    const hm_checkpoint_facts facts = {.config = c, .classes = classes, .epoch = epoch};
+    return hm_checkpoint_is_path(path) ? hm_checkpoint_save(path, tensors, n, &facts)
+                                       : write_safetensors(path, tensors, n, c, classes, epoch);
+}
+
 hm_status hm_weights_save(const char *path, const hm_store *store, const char *prefix, const hm_model_config *c,
                           const hm_classes *classes) {
     hm_status st;
     hm_graph *g = NULL;
     hm_safetensor *tensors = NULL;
     size_t n;
-    char *names = NULL, *ids = NULL, resolution[16], num_classes[16];
     HM_TRY_TO(st, done, hm_weights_graph(&g, c));
     HM_TRY_TO(st, done, list_tensors(&tensors, &n, g, store, prefix));
-    HM_TRY_TO(st, done, describe_classes(&names, &ids, classes));
-    snprintf(resolution, sizeof resolution, "%d", c->resolution);
-    snprintf(num_classes, sizeof num_classes, "%d", c->num_classes);
-    const hm_st_pair metadata[] = {{"halfmask", HM_VERSION},     {"model", c->name},     {"resolution", resolution},
-                                   {"num_classes", num_classes}, {"class_names", names}, {"category_ids", ids}};
-    st = hm_safetensors_write(path, tensors, n, metadata, sizeof metadata / sizeof *metadata);
+    st = hm_weights_write(path, tensors, n, c, classes, NULL);
 done:
-    cJSON_free(names);
-    free(ids);
     free(tensors);
     hm_graph_free(g);
     return st;

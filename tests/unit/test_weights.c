@@ -15,7 +15,10 @@
 #include "model_fill.h"
 #include "weights/weights.h"
 
-#define PATH "test_weights.safetensors"
+#define PATH        "test_weights.safetensors"
+#define TORCH       "test_weights.pth"
+#define AGAIN       "test_weights.again.safetensors"
+#define AGAIN_TORCH "test_weights.again.pth"
 
 static hm_model_config micro;
 static hm_store *store; /* seg-micro's parameters and one average of each */
@@ -57,6 +60,9 @@ static int tear_down(void **state) {
     (void)state;
     hm_store_free(store);
     unlink(PATH);
+    unlink(TORCH);
+    unlink(AGAIN);
+    unlink(AGAIN_TORCH);
     return 0;
 }
 
@@ -375,6 +381,72 @@ static void damaged_files(void **state) {
     assert_int_equal(hm_weights_save("no/such/file", store, NULL, &micro, &classes), HM_ERR_IO);
 }
 
+/* ---- checkpoints ---- */
+
+static void convert(const char *from, const char *to) {
+    const char *const paths[] = {from, to};
+    FILE *const nowhere = fopen("/dev/null", "w");
+    assert_non_null(nowhere);
+    if (hm_convert_weights(&(hm_convert_options){0}, paths, 2, nowhere) != HM_OK)
+        fail_msg("%s", hm_error_message());
+    fclose(nowhere);
+}
+
+static void same_content(const char *a, const char *b) {
+    char *data[2];
+    size_t len[2];
+    assert_int_equal(hm_file_read(a, 1 << 28, &data[0], &len[0]), HM_OK);
+    assert_int_equal(hm_file_read(b, 1 << 28, &data[1], &len[1]), HM_OK);
+    assert_int_equal(len[0], len[1]);
+    assert_memory_equal(data[0], data[1], len[0]);
+    free(data[0]);
+    free(data[1]);
+}
+
+/* Written as rfdetr has it, the file says and holds the same, and comes back to the same bytes. */
+static void checkpoint_round_trip(void **state) {
+    (void)state;
+    save("ema.");
+    if (hm_weights_save(TORCH, store, "ema.", &micro, &classes) != HM_OK)
+        fail_msg("%s", hm_error_message());
+    hm_weights *const w = open_weights(TORCH);
+    assert_memory_equal(hm_weights_config(w), &micro, sizeof micro);
+    for (int i = 0; i < 3; i++) {
+        assert_true(hm_weights_classes(w)->ids[i] == classes.ids[i]);
+        assert_string_equal(hm_weights_classes(w)->names[i], classes.names[i]);
+    }
+    hm_store *const s = make_store(&micro, true, false);
+    assert_int_equal(hm_weights_load(w, s), HM_OK);
+    expect_equal(s, "ema.");
+    hm_store_free(s);
+    hm_weights_close(w);
+    convert(TORCH, AGAIN);
+    same_content(AGAIN, PATH);
+    convert(PATH, AGAIN_TORCH);
+    same_content(AGAIN_TORCH, TORCH);
+}
+
+/* A variant of rfdetr's: the buffer that its models have is added, and our reader knows it. */
+static void upstream_variant(void **state) {
+    (void)state;
+    hm_model_config c;
+    hm_store *s;
+    hm_tensor_file *f;
+    assert_int_equal(hm_model_config_named("nano", &c), HM_OK);
+    assert_int_equal(hm_weights_store(&s, &c), HM_OK);
+    assert_int_equal(hm_weights_save(TORCH, s, NULL, &c, &(hm_classes){0}), HM_OK);
+    hm_store_free(s);
+    assert_int_equal(hm_tensor_file_open(&f, TORCH, false), HM_OK);
+    const hm_safetensor *const extra = hm_tensor_file_find(f, "_kp_active_mask");
+    assert_non_null(extra);
+    assert_true(extra->dtype == HM_ST_BOOL && extra->rank == 2 && extra->bytes == 0);
+    hm_tensor_file_close(f);
+    hm_weights *const w = open_weights(TORCH);
+    assert_memory_equal(hm_weights_config(w), &c, sizeof c);
+    assert_int_equal(hm_weights_classes(w)->n, 0);
+    hm_weights_close(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
@@ -386,6 +458,8 @@ int main(void) {
         cmocka_unit_test(tensors_that_do_not_fit_are_refused),
         cmocka_unit_test(other_number_types_are_read),
         cmocka_unit_test(damaged_files),
+        cmocka_unit_test(checkpoint_round_trip),
+        cmocka_unit_test(upstream_variant),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
