@@ -20,6 +20,10 @@ float *hm_store_find(const hm_store *s, const char *name, hm_shape *shape);
 size_t hm_store_count(const hm_store *s);
 float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *shape, hm_storage *kind); /* NULL: half */
 void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dtype *dtype); /* NULL when unknown */
+/* Tensor i in its type, to be read only, which does not send it to the GPU again; NULL when it cannot be had. */
+const void *hm_store_read(const hm_store *s, size_t i, const char **name, hm_shape *shape, hm_dtype *dtype);
+/* A store on the host with the same tensors, zeroed, but for those whose names begin with `without`. */
+hm_status hm_store_like(hm_store **out, const hm_store *s, const char *without);
 /* Every tensor of `to` that `from` has under the same name, rounded to the type that it has in `to`. Shapes must be the
  * same. */
 hm_status hm_store_copy(hm_store *to, const hm_store *from);

@@ -48,13 +48,19 @@ static size_t bytes_of(const entry *e) {
 }
 
 /* Before anyone on the host sees numbers. Which copy is the newer one is no part of what a const store holds. */
-static hm_status fetch(const hm_store *s) {
+static hm_status fetch_to_read(const hm_store *s) {
     hm_store *const mutable_ = (hm_store *)(uintptr_t)s;
     for (size_t i = 0; s->device_newer && i < s->n; i++)
         if (s->entries[i].device != NULL)
             HM_TRY(hm_cuda_read(s->cuda, s->entries[i].data, s->entries[i].device, bytes_of(&s->entries[i])));
     mutable_->device_newer = false;
-    mutable_->host_newer = s->cuda != NULL;
+    return HM_OK;
+}
+
+/* The same before someone on the host may change them. */
+static hm_status fetch(const hm_store *s) {
+    HM_TRY(fetch_to_read(s));
+    ((hm_store *)(uintptr_t)s)->host_newer = s->cuda != NULL;
     return HM_OK;
 }
 
@@ -97,14 +103,14 @@ static entry *find(const hm_store *s, const char *name) {
     return NULL;
 }
 
-static hm_status add(hm_store *s, const hm_tensor *t) {
+static hm_status add(hm_store *s, const char *name, hm_shape shape, hm_storage kind, hm_dtype dtype) {
     HM_TRY(hm_grow(&s->entries, &s->cap, s->n + 1, sizeof(entry)));
     entry *const e = &s->entries[s->n];
-    *e = (entry){.shape = t->shape, .kind = t->storage, .dtype = t->dtype};
-    HM_TRY(hm_strdup(&e->name, t->name));
+    *e = (entry){.shape = shape, .kind = kind, .dtype = dtype};
+    HM_TRY(hm_strdup(&e->name, name));
     s->n++; /* from here on hm_store_free owns it */
-    const size_t count = (size_t)hm_count(t);
-    HM_TRY(hm_alloc(&e->data, count ? count : 1, hm_dtype_size(t->dtype)));
+    const size_t count = (size_t)hm_shape_count(shape);
+    HM_TRY(hm_alloc(&e->data, count ? count : 1, hm_dtype_size(dtype)));
     return HM_OK;
 }
 
@@ -115,7 +121,7 @@ hm_status hm_store_add(hm_store *s, const hm_graph *g) {
             continue;
         const entry *const known = find(s, t->name);
         if (known == NULL) {
-            HM_TRY(add(s, t));
+            HM_TRY(add(s, t->name, t->shape, t->storage, t->dtype));
         } else if (!hm_shape_equal(known->shape, t->shape) || known->dtype != t->dtype) {
             char a[96], b[96];
             HM_FAIL(HM_ERR_ARG, "tensor %s is %s %s in the store but %s %s in the graph", t->name,
@@ -149,9 +155,31 @@ void *hm_store_data(const hm_store *s, const char *name, hm_shape *shape, hm_dty
     return e->data;
 }
 
+hm_status hm_store_like(hm_store **out, const hm_store *s, const char *without) {
+    hm_status st = hm_store_create(out);
+    for (size_t i = 0; i < s->n && st == HM_OK; i++) {
+        const entry *const e = &s->entries[i];
+        if (strncmp(e->name, without, strlen(without)) != 0)
+            st = add(*out, e->name, e->shape, e->kind, e->dtype);
+    }
+    if (st == HM_OK)
+        return HM_OK;
+    hm_store_free(*out);
+    *out = NULL;
+    return st;
+}
+
+const void *hm_store_read(const hm_store *s, size_t i, const char **name, hm_shape *shape, hm_dtype *dtype) {
+    const entry *const e = &s->entries[i];
+    *name = e->name;
+    *shape = e->shape;
+    *dtype = e->dtype;
+    return fetch_to_read(s) == HM_OK ? e->data : NULL;
+}
+
 hm_status hm_store_copy(hm_store *to, const hm_store *from) {
     const hm_isa isa = hm_isa_best();
-    HM_TRY(fetch(from));
+    HM_TRY(fetch_to_read(from));
     HM_TRY(fetch(to));
     for (size_t i = 0; i < to->n; i++) {
         const entry *const d = &to->entries[i], *const x = find(from, d->name);

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -136,6 +137,24 @@ hm_status hm_atomic_commit(hm_atomic **pa) {
         st = sync_folder(a->path);
     atomic_free(a);
     return st;
+}
+
+static bool is_temporary(const char *name) {
+    const char *const mark = strstr(name, ".tmp.");
+    return mark != NULL && mark[5] != '\0' && mark[5 + strspn(mark + 5, "0123456789")] == '\0';
+}
+
+hm_status hm_atomic_sweep(const char *dir) {
+    DIR *const d = opendir(dir);
+    if (d == NULL && errno == ENOENT)
+        return HM_OK;
+    if (d == NULL)
+        HM_FAIL(HM_ERR_IO, "cannot read the folder %s: %s", dir, strerror(errno));
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        if (is_temporary(e->d_name))
+            unlinkat(dirfd(d), e->d_name, 0); /* one that stays only takes room */
+    closedir(d);
+    return HM_OK;
 }
 
 hm_status hm_file_write(const char *path, const void *data, size_t len) {

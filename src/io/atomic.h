@@ -19,6 +19,10 @@ hm_status hm_atomic_commit(hm_atomic **a);
 /* Drops what was written; takes NULL, so that one clean-up path serves success and failure. */
 void hm_atomic_abort(hm_atomic *a);
 
+/* Removes from a folder the temporary files of programs that were killed while they wrote. Not while one writes there.
+ * A folder that is not there has none. */
+hm_status hm_atomic_sweep(const char *dir);
+
 /* open, write, commit in one. */
 hm_status hm_file_write(const char *path, const void *data, size_t len);
 

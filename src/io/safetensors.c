@@ -58,6 +58,14 @@ const char *hm_safetensors_metadata(const hm_safetensors *s, const char *key) {
     return NULL;
 }
 
+bool hm_safetensors_metadata_at(const hm_safetensors *s, size_t i, hm_st_pair *out) {
+    const hm_st_header *const h = &s->header;
+    if (i >= h->n_pairs)
+        return false;
+    *out = (hm_st_pair){h->text + h->pairs[2 * i], h->text + h->pairs[2 * i + 1]};
+    return true;
+}
+
 /* *header = bytes of JSON that follow the length. */
 static hm_status header_length(const char *path, const uint8_t *file, size_t len, size_t *header) {
     uint64_t n = 0;

@@ -47,12 +47,14 @@ size_t hm_safetensors_count(const hm_safetensors *s);
 const hm_safetensor *hm_safetensors_at(const hm_safetensors *s, size_t i); /* in the header's order */
 /* NULL when the file has no such tensor. */
 const hm_safetensor *hm_safetensors_find(const hm_safetensors *s, const char *name);
-/* Value of a key of __metadata__; NULL when there is none. */
-const char *hm_safetensors_metadata(const hm_safetensors *s, const char *key);
-
 typedef struct hm_st_pair {
     const char *key, *value; /* UTF-8 */
 } hm_st_pair;
+
+/* Pair i of __metadata__, in the file's order; false behind the last. */
+bool hm_safetensors_metadata_at(const hm_safetensors *s, size_t i, hm_st_pair *out);
+/* Value of a key of __metadata__; NULL when there is none. */
+const char *hm_safetensors_metadata(const hm_safetensors *s, const char *key);
 
 /* Writes `n` tensors in the given order, straight from their data, through hm_atomic; the data section starts at a
  * multiple of 8 bytes. HM_ERR_ARG for a name that is used twice or is not UTF-8, or bytes that do not fit the shape. */
