@@ -28,6 +28,7 @@ struct hm_metrics_csv {
     char *path;
     int fd;
     off_t end; /* bytes of whole rows in the file */
+    int64_t rows;
     column *columns;
     size_t n, cap, n_in_file; /* columns; those of the file's header are the first n_in_file */
 };
@@ -92,57 +93,37 @@ static hm_status put_row(const hm_metrics_csv *m, text *to) {
     return HM_OK;
 }
 
-/* Whether the row's step is past `last`. `cell` is scratch of len + 1 bytes. */
-static bool is_after(const char *line, size_t len, size_t step_column, int64_t last, char *cell) {
-    size_t at = 0;
-    bool more = true;
-    for (size_t i = 0; i < step_column && more; i++)
-        more = hm_csv_cell(line, len, &at, cell);
-    if (!more)
-        return false;
-    hm_csv_cell(line, len, &at, cell);
-    char *end;
-    const double step = strtod(cell, &end);
-    return end != cell && step > (double)last;
-}
-
-/* Copies the whole rows of `old` (header first) up to step `last`, each padded to m->n cells. */
-static hm_status copy_rows(const hm_metrics_csv *m, text *to, const char *old, size_t old_len, int64_t last) {
+/* Copies the first `keep` whole rows of `old` (header first), each padded to m->n cells. */
+static hm_status copy_rows(hm_metrics_csv *m, text *to, const char *old, size_t old_len, int64_t keep) {
     size_t at, next, line_number = 1;
-    char *cell = NULL;
-    const size_t step_column = find_column(m, "step");
-    hm_status st;
-    HM_TRY_TO(st, done, hm_alloc(&cell, old_len + 1, 1));
+    m->rows = 0;
     hm_csv_line(old, old_len, 0, &at);
-    for (; at < old_len && memchr(old + at, '\n', old_len - at); at = next) {
+    for (; m->rows < keep && at < old_len && memchr(old + at, '\n', old_len - at); at = next) {
         const size_t len = hm_csv_line(old, old_len, at, &next), cells = hm_csv_count(old + at, len);
         line_number++;
-        if (cells > m->n) {
-            st = hm_fail(HM_ERR_FORMAT, "%s, line %zu: %zu cells but the header has %zu columns: move the file away",
-                         m->path, line_number, cells, m->n);
-            goto done;
-        }
-        if (len == 0 || is_after(old + at, len, step_column, last, cell))
+        if (cells > m->n)
+            HM_FAIL(HM_ERR_FORMAT, "%s, line %zu: %zu cells but the header has %zu columns: move the file away",
+                    m->path, line_number, cells, m->n);
+        if (len == 0)
             continue;
-        HM_TRY_TO(st, done, hm_grow(&to->s, &to->cap, to->len + len + m->n + 1, 1));
+        HM_TRY(hm_grow(&to->s, &to->cap, to->len + len + m->n + 1, 1));
         memcpy(to->s + to->len, old + at, len);
         to->len += len;
         memset(to->s + to->len, ',', m->n - cells);
         to->len += m->n - cells;
         to->s[to->len++] = '\n';
+        m->rows++;
     }
-done:
-    free(cell);
-    return st;
+    return HM_OK;
 }
 
 /* Replaces the file by a header of all columns and the rows of `old` (may be empty), and opens it for appending. */
-static hm_status replace_file(hm_metrics_csv *m, const char *old, size_t old_len, int64_t last) {
+static hm_status replace_file(hm_metrics_csv *m, const char *old, size_t old_len, int64_t keep) {
     text fresh = {0};
     hm_status st;
     HM_TRY_TO(st, done, put_header(m, &fresh));
     if (old_len > 0)
-        HM_TRY_TO(st, done, copy_rows(m, &fresh, old, old_len, last));
+        HM_TRY_TO(st, done, copy_rows(m, &fresh, old, old_len, keep));
     HM_TRY_TO(st, done, hm_file_write(m->path, fresh.s, fresh.len));
     const int fd = open(m->path, O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -173,25 +154,25 @@ static hm_status read_header(hm_metrics_csv *m, const char *old, size_t old_len)
     return st;
 }
 
-static hm_status start_file(hm_metrics_csv *m, const char *const *columns, size_t n, int64_t resume_step) {
+static hm_status start_file(hm_metrics_csv *m, const char *const *columns, size_t n, int64_t keep) {
     char *old = NULL;
     size_t old_len = 0;
     hm_status st = HM_OK;
-    if (resume_step >= 0 && access(m->path, F_OK) == 0)
+    if (keep >= 0 && access(m->path, F_OK) == 0)
         HM_TRY_TO(st, done, hm_file_read(m->path, MAX_FILE_BYTES, &old, &old_len));
     if (old_len > 0 && !memchr(old, '\n', old_len))
         old_len = 0; /* the header itself was cut short */
     HM_TRY_TO(st, done, read_header(m, old, old_len));
     for (size_t i = 0; i < n; i++)
         HM_TRY_TO(st, done, need_column(m, columns[i]));
-    st = replace_file(m, old, old_len, resume_step);
+    st = replace_file(m, old, old_len, keep);
 done:
     free(old);
     return st;
 }
 
 hm_status hm_metrics_csv_open(hm_metrics_csv **out, const char *path, const char *const *columns, size_t n,
-                              int64_t resume_step) {
+                              int64_t keep) {
     hm_metrics_csv *m = NULL;
     *out = NULL;
     if (n == 0)
@@ -200,12 +181,16 @@ hm_status hm_metrics_csv_open(hm_metrics_csv **out, const char *path, const char
     m->fd = -1;
     hm_status st;
     HM_TRY_TO(st, fail, hm_strdup(&m->path, path));
-    HM_TRY_TO(st, fail, start_file(m, columns, n, resume_step));
+    HM_TRY_TO(st, fail, start_file(m, columns, n, keep));
     *out = m;
     return HM_OK;
 fail:
     hm_metrics_csv_free(m);
     return st;
+}
+
+int64_t hm_metrics_csv_rows(const hm_metrics_csv *m) {
+    return m->rows;
 }
 
 hm_status hm_metrics_csv_set(hm_metrics_csv *m, const char *name, double value) {
@@ -268,8 +253,10 @@ hm_status hm_metrics_csv_write_row(hm_metrics_csv *m) {
     hm_status st = put_row(m, &row);
     if (st == HM_OK)
         st = append(m, row.s, row.len);
-    if (st == HM_OK)
+    if (st == HM_OK) {
+        m->rows++;
         clear_row(m);
+    }
     free(row.s);
     return st;
 }

@@ -9,12 +9,13 @@
 
 typedef struct hm_metrics_csv hm_metrics_csv;
 
-/* Opens `path` for rows with these n columns first. resume_step < 0 starts the file anew. Otherwise an existing file
- * keeps its columns and the rows whose "step" is at most resume_step (a row without a step stays): what a run wrote
- * after the checkpoint that it goes on from would otherwise stand there twice. A last row that was cut short is
- * removed. */
+/* Opens `path` for rows with these n columns first. keep < 0 starts the file anew. Otherwise an existing file keeps its
+ * columns and its first `keep` rows: what a run wrote after the state that it goes on from would otherwise stand there
+ * twice. A last row that was cut short is removed. */
 hm_status hm_metrics_csv_open(hm_metrics_csv **out, const char *path, const char *const *columns, size_t n,
-                              int64_t resume_step);
+                              int64_t keep);
+
+int64_t hm_metrics_csv_rows(const hm_metrics_csv *m); /* in the file */
 
 /* Sets a column of the row that is being made; a column that is not there yet is added behind the others. */
 hm_status hm_metrics_csv_set(hm_metrics_csv *m, const char *column, double value);

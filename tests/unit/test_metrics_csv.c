@@ -39,9 +39,9 @@ static void expect_file(const char *want) {
     free(have);
 }
 
-static hm_metrics_csv *open_csv(int64_t resume_step) {
+static hm_metrics_csv *open_csv(int64_t keep) {
     hm_metrics_csv *m;
-    assert_int_equal(hm_metrics_csv_open(&m, path, FIRST, 3, resume_step), HM_OK);
+    assert_int_equal(hm_metrics_csv_open(&m, path, FIRST, 3, keep), HM_OK);
     return m;
 }
 
@@ -97,7 +97,8 @@ static void put_file(const char *s) {
 static void test_resume(void **state) {
     (void)state;
     put_file("step,val/loss\r\n10,1\r\n,7\r\n20,2\r\n30,3\r\n4");
-    hm_metrics_csv *const m = open_csv(20);
+    hm_metrics_csv *const m = open_csv(3);
+    assert_int_equal(hm_metrics_csv_rows(m), 3);
     expect_file("step,val/loss,epoch,train/loss\n10,1,,\n,7,,\n20,2,,\n");
     write_step(m, 21, 5);
     expect_file("step,val/loss,epoch,train/loss\n10,1,,\n,7,,\n20,2,,\n21,,0,5\n");
