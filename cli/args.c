@@ -146,7 +146,23 @@ static int set(const reader *r, void *options, const setting *s) {
     return s->value != NULL ? EXIT_SUCCESS : cli_usage_error("--%s needs a value", s->name);
 }
 
+/* The run that is gone on with gives the settings that neither a file nor the command line does. */
+static int set_run(const reader *r, void *options) {
+    for (size_t i = 0; r->c->id == HM_COMMAND_TRAIN && i < r->n_settings; i++) {
+        const setting *const s = &r->settings[i];
+        if (strcmp(s->name, "resume") != 0 || s->value == NULL)
+            continue;
+        const hm_status st = hm_options_load_run(options, s->value);
+        if (st != HM_OK)
+            return cli_failure(st);
+    }
+    return EXIT_SUCCESS;
+}
+
 static int set_all(const reader *r, void *options) {
+    int status = set_run(r, options);
+    if (status != EXIT_SUCCESS)
+        return status;
     for (size_t i = 0; i < r->n_settings; i++) {
         const setting *const s = &r->settings[i];
         if (!is_config(s))
@@ -157,7 +173,6 @@ static int set_all(const reader *r, void *options) {
         if (st != HM_OK)
             return cli_failure(st);
     }
-    int status = EXIT_SUCCESS;
     for (size_t i = 0; status == EXIT_SUCCESS && i < r->n_settings; i++)
         if (!is_config(&r->settings[i]))
             status = set(r, options, &r->settings[i]);

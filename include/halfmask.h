@@ -109,26 +109,37 @@ typedef struct hm_train_options {
     hm_precision precision;                        /* auto */
     char *precision_override;                      /* "pattern=fp32,...": layers that stay in fp32; NULL: none */
     bool amp;                                      /* true; false is precision fp32 */
-    char *eval_precision;    /* "fp32,bf16,fp16" or some: a validation row for each; NULL: as training computes */
-    bool fp16_eval;          /* false; true is eval_precision fp16 */
-    int32_t audit;           /* 0; N: record every N steps how large the numbers of every layer are (hm_audit) */
-    double loss_scale;       /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
-    bool run_test;           /* true: judge the test split, if there is one, with the best weights */
-    hm_device_choice device; /* auto */
-    bool deterministic;      /* false; true: on the GPU too, two runs give the same bits, at some cost */
-    int32_t threads;         /* of the CPU backend; 0 = all */
-    int32_t memory_limit;    /* MiB of the device's memory that the run may need; 0 = all that is free */
+    char *eval_precision; /* "fp32,bf16,fp16" or some: a validation row for each; NULL: as training computes */
+    bool fp16_eval;       /* false; true is eval_precision fp16 */
+    int32_t audit;        /* 0; N: record every N steps how large the numbers of every layer are (hm_audit) */
+    double loss_scale;    /* 65536: fp16's first; it halves when a step overflows and doubles after 2000 good ones */
+    char *resume;         /* folder of a run, or one of its state files, to go on from; NULL: a new run */
+    int32_t checkpoint_steps; /* 0; N: the state is also saved every N optimizer steps, not at ends of epochs only */
+    bool run_test;            /* true: judge the test split, if there is one, with the best weights */
+    hm_device_choice device;  /* auto */
+    bool deterministic;       /* false; true: on the GPU too, two runs give the same bits, at some cost */
+    int32_t threads;          /* of the CPU backend; 0 = all */
+    int32_t memory_limit;     /* MiB of the device's memory that the run may need; 0 = all that is free */
+    const volatile int *stop; /* no setting: when it is not 0 the step under way is finished, the state is saved and
+                                 training returns; NULL: never */
 } hm_train_options;
 
 typedef struct hm_train_result {
     int64_t steps; /* optimizer steps */
     double seconds;
+    bool stopped;              /* by hm_train_options.stop, with the state saved; nothing was tested */
     double best;               /* val/mAP_50_95 (masks, or boxes for detection); NaN when never validated */
     double test_ap, test_ap50; /* of the test split, masks or boxes; NaN when there is none */
 } hm_train_result;
 
+/* The options of a training run as its training_config.json has them, but for the folder it lies in: `run` is that
+ * folder, or a file in it, and becomes output_dir. A folder without one leaves the others as they are. */
+hm_status hm_options_load_run(hm_train_options *options, const char *run);
+
 /* Trains; output_dir receives training_config.json, metrics.csv, last.safetensors, checkpoint_best_total.safetensors
- * and pictures. Progress goes to `log` (a bar when it is a terminal); NULL: silence. `result` may be NULL. */
+ * and pictures, and the state of the run, for `resume`: state_*.safetensors, of which the last two are kept. Where
+ * `resume` names a folder without a state, the run begins anew. Progress goes to `log` (a bar when it is a terminal);
+ * NULL: silence. `result` may be NULL. */
 hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result);
 
 /* ---- Evaluation ---- */

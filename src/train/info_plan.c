@@ -18,8 +18,8 @@ static void print_training(FILE *to, const hm_memory *m) {
             in_bytes(m->moments).text, in_bytes(m->averages).text);
     fprintf(to, "             one batch %s (%s if no memory were used twice), update %s, inputs %s,\n",
             in_bytes(m->batch).text, in_bytes(m->unshared).text, in_bytes(m->update).text, in_bytes(m->inputs).text);
-    fprintf(to, "             validation %s, libraries %s\n", in_bytes(m->validation).text,
-            in_bytes(m->libraries).text);
+    fprintf(to, "             validation %s, saving %s, libraries %s\n", in_bytes(m->validation).text,
+            in_bytes(m->saving).text, in_bytes(m->libraries).text);
 }
 
 /* Without the device there is nothing to hold the plan against. */

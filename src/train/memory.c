@@ -10,7 +10,7 @@
 
 size_t hm_memory_total(const hm_memory *m) {
     return m->batch + m->update + m->inputs + m->weights + m->gradients + m->moments + m->averages + m->validation +
-           m->libraries;
+           m->saving + m->libraries;
 }
 
 hm_precision hm_memory_judged_in(hm_precision training) {
@@ -151,6 +151,8 @@ hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r) {
     HM_TRY(plan_sizes(out, r, sides, n));
     HM_TRY(plan_validation(out, r));
     out->inputs += loaders(r, sides[n - 1]);
+    if (r->device == HM_DEVICE_CPU)
+        out->saving = out->weights + out->moments + out->averages;
     out->libraries = hm_device_libraries(r->device);
     return HM_OK;
 }
@@ -159,9 +161,10 @@ void hm_memory_text(const hm_memory *m, char *out, size_t size) {
     const struct {
         const char *name;
         size_t bytes;
-    } parts[] = {{"one batch", m->batch},   {"update", m->update},         {"inputs", m->inputs},
-                 {"weights", m->weights},   {"gradients", m->gradients},   {"moments", m->moments},
-                 {"averages", m->averages}, {"validation", m->validation}, {"libraries", m->libraries}};
+    } parts[] = {{"one batch", m->batch},    {"update", m->update},         {"inputs", m->inputs},
+                 {"weights", m->weights},    {"gradients", m->gradients},   {"moments", m->moments},
+                 {"averages", m->averages},  {"validation", m->validation}, {"saving", m->saving},
+                 {"libraries", m->libraries}};
     size_t at = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (parts[i].bytes >= (size_t)1 << 16 && at < size)

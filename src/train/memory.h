@@ -33,6 +33,7 @@ typedef struct hm_memory {
     size_t inputs_of_run; /* of the size that takes most along to a run (hm_plan.inputs); not part of the sum */
     size_t weights, gradients, moments, averages;
     size_t validation; /* activations, inputs and weights of its own */
+    size_t saving;     /* on the CPU: the copy of what is stored that is written while training goes on */
     size_t libraries;
 } hm_memory;
 

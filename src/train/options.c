@@ -3,7 +3,7 @@
 #include <float.h>
 #include <stddef.h>
 
-#include "train/settings.h"
+#include "train/options.h"
 
 #define TRAIN(m, initial, min, max, text)     HM_SETTING(hm_train_options, m, initial, min, max, text)
 #define EVAL(m, initial, min, max, text)      HM_SETTING(hm_eval_options, m, initial, min, max, text)
@@ -88,6 +88,12 @@ static const hm_setting train_table[] = {
           "nothing"),
     TRAIN(loss_scale, "65536", 1, 0x1p40,
           "loss scale with which fp16 begins; it halves when a step overflows and doubles after 2000 good ones"),
+    TEXT(
+        TRAIN, resume, NULL,
+        "output folder of a run, or one of its state files, to go on from: with the same settings the same bits follow "
+        "as without the break; settings that are not given are those of that run"),
+    COUNT(TRAIN, checkpoint_steps, "0", 0,
+          "optimizer steps between two saved states; 0 saves them at the ends of epochs only"),
     SWITCH(TRAIN, run_test, "true", "judge the best weights on the test split, if there is one, at the end"),
     HM_SETTING_OF(hm_train_options, device, "auto", devices, DEVICE_HELP),
     SWITCH(TRAIN, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
@@ -166,6 +172,8 @@ static const hm_setting bench_table[] = {
     SWITCH(BENCH, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
     BENCH(threads, "0", 0, THREADS_MAX, "threads that compute; 0 takes all cores"),
     SWITCH(BENCH, count, "false", "fail unless a step on the GPU neither makes the host wait nor allocates memory"),
+};
+
 static const hm_setting convert_table[] = {
     SWITCH(CONVERT, ema, "false", "take the moving averages of a PyTorch checkpoint instead of its weights"),
 };
@@ -183,8 +191,7 @@ static table table_of(hm_command command) {
         [HM_COMMAND_TRAIN] = TABLE(train_table),     [HM_COMMAND_EVAL] = TABLE(eval_table),
         [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
         [HM_COMMAND_SHAPES] = TABLE(shapes_table),   [HM_COMMAND_AUDIT] = TABLE(audit_table),
-        [HM_COMMAND_BENCH] = TABLE(bench_table),
-        [HM_COMMAND_CONVERT] = TABLE(convert_table),
+        [HM_COMMAND_BENCH] = TABLE(bench_table),     [HM_COMMAND_CONVERT] = TABLE(convert_table),
     };
     if ((size_t)command >= sizeof tables / sizeof tables[0])
         return (table){NULL, 0};
@@ -220,4 +227,15 @@ bool hm_options_is_switch(hm_command command, const char *name) {
 void hm_options_help(hm_command command, FILE *to) {
     const table t = table_of(command);
     hm_settings_help(t.rows, t.n, to);
+}
+
+void hm_options_each(hm_command command, const void *options,
+                     void (*put)(void *user, const hm_setting *s, const char *value), void *user) {
+    const table t = table_of(command);
+    hm_settings_each(t.rows, t.n, options, put, user);
+}
+
+bool hm_options_has(hm_command command, const char *name) {
+    const table t = table_of(command);
+    return hm_settings_find(t.rows, t.n, name) != NULL;
 }

@@ -214,3 +214,35 @@ void hm_settings_free(const hm_setting *table, size_t n, void *object) {
         if (table[i].type == HM_SETTING_STRING)
             (void)set_string((char **)(void *)((char *)object + table[i].offset), NULL);
 }
+
+void hm_settings_each(const hm_setting *table, size_t n, const void *object,
+                      void (*put)(void *user, const hm_setting *s, const char *value), void *user) {
+    for (size_t i = 0; i < n; i++) {
+        const hm_setting *const s = &table[i];
+        const char *const at = (const char *)object + s->offset;
+        char text[40];
+        const char *value = text;
+        switch (s->type) {
+        case HM_SETTING_INT32:
+            snprintf(text, sizeof text, "%lld", (long long)*(const int32_t *)(const void *)at);
+            break;
+        case HM_SETTING_INT64:
+            snprintf(text, sizeof text, "%lld", (long long)*(const int64_t *)(const void *)at);
+            break;
+        case HM_SETTING_FLOAT:
+            snprintf(text, sizeof text, "%.17g", *(const double *)(const void *)at);
+            break;
+        case HM_SETTING_BOOL:
+            value = *(const bool *)(const void *)at ? "true" : "false";
+            break;
+        case HM_SETTING_ENUM:
+            value = s->choices[*(const int *)(const void *)at];
+            break;
+        case HM_SETTING_STRING:
+            value = *(char *const *)(const void *)at;
+            break;
+        }
+        if (value != NULL)
+            put(user, s, value);
+    }
+}

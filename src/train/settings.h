@@ -60,6 +60,10 @@ hm_status hm_settings_set(const hm_setting *table, size_t n, void *object, const
  * earlier lines are then set already. */
 hm_status hm_settings_load_yaml(const hm_setting *table, size_t n, void *object, const char *path);
 
+/* Calls `put` with every setting's name and its value as a user would write it; strings that are NULL are left out. */
+void hm_settings_each(const hm_setting *table, size_t n, const void *object,
+                      void (*put)(void *user, const hm_setting *s, const char *value), void *user);
+
 /* Frees the strings and sets them to NULL. */
 void hm_settings_free(const hm_setting *table, size_t n, void *object);
 

@@ -1,5 +1,7 @@
 /* trainer.c: hm_train: from a data set on disk to weights on disk. An epoch is: batches from the loader into the step's
  * graph, a row of metrics now and then, a validation, the weights. What a step computes is train/step.c's. */
+#include <math.h>
+
 #include "train/training.h"
 
 static hm_status after_step(hm_training *t, int64_t epoch) {
@@ -26,13 +28,33 @@ static hm_status look(hm_training *t, int64_t epoch, int left) {
     return HM_OK;
 }
 
+/* Between two optimizer steps, whose outcomes are then looked at. */
+static hm_status keep_state(hm_training *t, int64_t epoch, int64_t batch) {
+    HM_TRY(look(t, epoch, 0));
+    return hm_training_keep(t, HM_KEEP_STATE, epoch, batch);
+}
+
+static bool stops(const hm_training *t) {
+    return t->options->stop != NULL && *t->options->stop != 0;
+}
+
+static bool is_due(const hm_training *t) {
+    const int32_t every = t->options->checkpoint_steps;
+    return every > 0 && t->runs > 0 && t->runs % ((int64_t)every * t->accumulate) == 0;
+}
+
+/* From t->batch_of_epoch on; ends earlier when the run is to stop. */
 static hm_status train_epoch(hm_training *t, int64_t epoch) {
-    HM_TRY(hm_loader_epoch(t->train_loader, epoch, 0));
+    HM_TRY(hm_loader_epoch(t->train_loader, epoch, t->batch_of_epoch));
     if (t->progress != NULL)
         hm_progress_begin(t->progress, "train", t->options->epochs, hm_loader_batches(t->train_loader),
                           t->options->batch_size);
-    for (t->batch_of_epoch = 0;; t->batch_of_epoch++) {
+    for (;; t->batch_of_epoch++) {
         const hm_batch *batch;
+        if (stops(t) && t->runs % t->accumulate == 0)
+            return HM_OK;
+        if (is_due(t) && t->runs != t->state_last)
+            HM_TRY(keep_state(t, epoch, t->batch_of_epoch));
         HM_TRY(hm_loader_next(t->train_loader, &batch));
         if (batch == NULL)
             return look(t, epoch, 0);
@@ -41,14 +63,41 @@ static hm_status train_epoch(hm_training *t, int64_t epoch) {
     }
 }
 
-static hm_status run(hm_training *t, hm_train_result *result) {
+/* A validation can take longer than a system that shuts down waits, so the state is saved before it, too. */
+static hm_status validate(hm_training *t, int64_t epoch) {
     const int64_t epochs = t->options->epochs;
-    for (int64_t epoch = 0; epoch < epochs; epoch++) {
-        HM_TRY(train_epoch(t, epoch));
-        if (epoch + 1 == epochs || (epoch + 1) % t->options->eval_interval == 0)
-            HM_TRY(hm_training_validate(t, epoch));
-        HM_TRY(hm_training_save(t, HM_LAST));
+    if (epoch + 1 != epochs && (epoch + 1) % t->options->eval_interval != 0)
+        return HM_OK;
+    HM_TRY(hm_training_keep(t, HM_KEEP_STATE, epoch, t->batch_of_epoch));
+    return hm_training_validate(t, epoch);
+}
+
+static hm_status end_epoch(hm_training *t, int64_t epoch) {
+    HM_TRY(validate(t, epoch));
+    HM_TRY(hm_training_keep(t, HM_KEEP_STATE | HM_KEEP_LAST | (t->is_best ? HM_KEEP_BEST : 0), epoch + 1, 0));
+    t->is_best = false;
+    t->batch_of_epoch = 0;
+    return HM_OK;
+}
+
+static hm_status stop(hm_training *t, hm_train_result *result) {
+    HM_TRY(keep_state(t, t->epoch, t->batch_of_epoch));
+    HM_TRY(hm_training_saved(t));
+    *result = (hm_train_result){.steps = t->step, .best = t->best, .test_ap = NAN, .test_ap50 = NAN, .stopped = true};
+    result->seconds = hm_training_clock() - t->started;
+    if (t->progress != NULL)
+        hm_progress_end(t->progress);
+    return HM_OK;
+}
+
+static hm_status run(hm_training *t, hm_train_result *result) {
+    for (; t->epoch < t->options->epochs; t->epoch++) {
+        HM_TRY(train_epoch(t, t->epoch));
+        if (stops(t))
+            return stop(t, result);
+        HM_TRY(end_epoch(t, t->epoch));
     }
+    HM_TRY(hm_training_saved(t));
     return hm_training_finish(t, result);
 }
 

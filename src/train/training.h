@@ -2,6 +2,7 @@
 #ifndef HM_TRAIN_TRAINING_H
 #define HM_TRAIN_TRAINING_H
 
+#include "base/background.h"
 #include "base/progress.h"
 #include "data/loader.h"
 #include "eval/detector.h"
@@ -10,6 +11,7 @@
 #include "train/memory.h"
 #include "train/metrics_csv.h"
 #include "train/scales.h"
+#include "train/state.h"
 #include "train/step.h"
 
 #define HM_LOG_EVERY    10 /* optimizer steps for one row of metrics.csv */
@@ -81,11 +83,18 @@ typedef struct hm_training {
     hm_open_batch open[HM_LATE_MOST]; /* the last batches, by run */
     int64_t step;                     /* optimizer steps done */
     int64_t skipped;                  /* optimizer steps that overflowed */
-    int64_t batch_of_epoch;
-    double first_scale; /* loss scale of the first step */
-    double last_scale;  /* of the step after the last one looked at */
-    double best;        /* of the watched metric; NaN before the first validation */
-    double started;     /* seconds of the monotonic clock */
+    int64_t epoch, batch_of_epoch;    /* of the batch under way */
+    hm_background *writer;            /* of files, from `kept` */
+    hm_store *kept;                   /* copy of `store`, in the host's memory; NULL before the first */
+    hm_state kept_state;
+    unsigned kept_what;               /* HM_KEEP_* that are being written */
+    bool is_best;                     /* the weights of now, and not yet written as such */
+    int64_t rows;                     /* of metrics.csv that belong to the state gone on from */
+    int64_t state_last, state_before; /* runs of the last two states that were written or gone on from; -1: none */
+    double first_scale;               /* loss scale of the first step */
+    double last_scale;                /* of the step after the last one looked at */
+    double best;                      /* of the watched metric; NaN before the first validation */
+    double started;                   /* seconds of the monotonic clock */
 } hm_training;
 
 /* Opens data, builds graphs, fills weights, makes output_dir with training_config.json. */
@@ -122,10 +131,16 @@ hm_status hm_overflow_describe(hm_training *t, int64_t run, char *out, size_t si
 /* Tells of a skipped step; HM_ERR_FORMAT with the same words when the loss scale cannot fall any more. */
 hm_status hm_overflow_report(hm_training *t, const hm_losses *losses);
 
-/* Judges the validation split, writes its row, keeps the weights if they are the best. */
+/* Judges the validation split, writes its row, notes whether the weights are the best (t->is_best). */
 hm_status hm_training_validate(hm_training *t, int64_t epoch);
-/* Writes the current weights (averages, if there are) into output_dir. */
-hm_status hm_training_save(hm_training *t, const char *name);
+/* training_save.c. Copies everything stored and goes on while it is written into output_dir: weights (averages, if
+ * there are) as the last, as the best; the state of the run, from which it can go on with batch `batch` of epoch
+ * `epoch`. A failure is told by the next call, or by hm_training_saved, which waits. */
+enum { HM_KEEP_LAST = 1, HM_KEEP_BEST = 2, HM_KEEP_STATE = 4 };
+hm_status hm_training_keep(hm_training *t, unsigned what, int64_t epoch, int64_t batch);
+hm_status hm_training_saved(hm_training *t);
+/* Takes up the state that options.resume names, if there is one. */
+hm_status hm_training_resume(hm_training *t);
 /* Judges the test split with the best weights; draws the curves; fills *result. */
 hm_status hm_training_finish(hm_training *t, hm_train_result *result);
 

@@ -1,4 +1,5 @@
 /* training_open.c: everything that stands before the first batch: data, model, graphs, memory, weights. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,11 +110,22 @@ static hm_status make_detectors(hm_training *t) {
 static hm_status open_output(hm_training *t) {
     static const char *const columns[] = {"epoch", "step", "train/loss", "train/lr"};
     char *path = NULL;
-    HM_TRY(hm_make_dirs(t->options->output_dir));
+    const bool goes_on = t->state_last >= 0;
     HM_TRY(hm_training_write_config(t));
     HM_TRY(hm_training_path(t, "metrics.csv", &path));
-    const hm_status st = hm_metrics_csv_open(&t->csv, path, columns, 4, -1);
+    const hm_status st = hm_metrics_csv_open(&t->csv, path, columns, 4, goes_on ? t->rows : -1);
     free(path);
+    return st;
+}
+
+/* What was recorded before the break: "audit_until_<step>.csv". */
+static hm_status set_aside(const hm_training *t, const char *path) {
+    char name[64], *aside = NULL;
+    snprintf(name, sizeof name, "audit_until_%lld.csv", (long long)t->step);
+    HM_TRY(hm_training_path(t, name, &aside));
+    const bool moved = rename(path, aside) == 0 || errno == ENOENT;
+    const hm_status st = moved ? HM_OK : hm_fail(HM_ERR_IO, "cannot rename %s: %s", path, strerror(errno));
+    free(aside);
     return st;
 }
 
@@ -123,7 +135,9 @@ static hm_status open_audit(hm_training *t) {
     for (int i = 0; i < t->n_sizes; i++)
         graphs[i] = t->sizes[i].graphs->graph;
     HM_TRY(hm_training_path(t, HM_AUDIT_FILE, &path));
-    const hm_status st = hm_audit_begin(&t->audit, path, graphs, t->n_sizes);
+    hm_status st = t->state_last >= 0 ? set_aside(t, path) : HM_OK;
+    if (st == HM_OK)
+        st = hm_audit_begin(&t->audit, path, graphs, t->n_sizes);
     free(path);
     return st;
 }
@@ -159,7 +173,10 @@ static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(choose_eval_precision(t));
     HM_TRY(hm_training_plan_memory(t));
     HM_TRY(hm_training_build(t));
+    HM_TRY(hm_make_dirs(t->options->output_dir));
     HM_TRY(fill_weights(t));
+    if (t->options->resume != NULL)
+        HM_TRY(hm_training_resume(t));
     hm_training_tell_memory(t);
     HM_TRY(hm_training_make_executors(t));
     HM_TRY(make_detectors(t));
@@ -173,6 +190,7 @@ hm_status hm_training_open(hm_training **out, const hm_train_options *options, F
     HM_TRY(hm_alloc(&t, 1, sizeof *t));
     t->options = options;
     t->best = NAN;
+    t->state_last = t->state_before = -1;
     t->started = hm_training_clock();
     const hm_status st = open_all(t, log);
     if (st != HM_OK) {
@@ -186,6 +204,8 @@ hm_status hm_training_open(hm_training **out, const hm_train_options *options, F
 void hm_training_close(hm_training *t) {
     if (t == NULL)
         return;
+    hm_background_free(t->writer);
+    hm_store_free(t->kept);
     hm_loader_free(t->train_loader);
     hm_loader_free(t->valid_loader);
     hm_dataset_free(&t->train);

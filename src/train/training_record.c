@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "io/atomic.h"
+#include "train/options.h"
 #include "train/training.h"
 
 double hm_training_clock(void) {
@@ -24,34 +25,31 @@ hm_status hm_training_path(const hm_training *t, const char *name, char **out) {
     return HM_OK;
 }
 
+static void add_setting(void *json, const hm_setting *s, const char *value) {
+    if (s->type == HM_SETTING_BOOL)
+        cJSON_AddBoolToObject(json, s->name, strcmp(value, "true") == 0);
+    else if (s->type == HM_SETTING_STRING || s->type == HM_SETTING_ENUM)
+        cJSON_AddStringToObject(json, s->name, value);
+    else
+        cJSON_AddRawToObject(json, s->name, value);
+}
+
+static void replace_text(cJSON *json, const char *name, const char *value) {
+    cJSON_ReplaceItemInObjectCaseSensitive(json, name, cJSON_CreateString(value));
+}
+
+/* Every setting, as it was understood, and what it was applied to; `resume` reads it again. */
 static cJSON *options_json(const hm_training *t) {
-    const hm_train_options *const o = t->options;
     cJSON *const j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "halfmask", HM_VERSION);
-    cJSON_AddStringToObject(j, "model", t->config.name);
-    cJSON_AddStringToObject(j, "dataset_dir", o->dataset_dir);
-    cJSON_AddStringToObject(j, "output_dir", o->output_dir);
-    if (o->pretrain_weights != NULL)
-        cJSON_AddStringToObject(j, "pretrain_weights", o->pretrain_weights);
+    hm_options_each(HM_COMMAND_TRAIN, t->options, add_setting, j);
+    cJSON_DeleteItemFromObjectCaseSensitive(j, "resume");
+    replace_text(j, "model", t->config.name);
+    replace_text(j, "precision", hm_precision_name(t->precision));
+    cJSON_ReplaceItemInObjectCaseSensitive(j, "resolution", cJSON_CreateNumber(t->config.resolution));
     cJSON *const names = cJSON_AddArrayToObject(j, "class_names");
     for (int32_t i = 0; i < t->train.classes.n; i++)
         cJSON_AddItemToArray(names, cJSON_CreateString(t->train.classes.names[i]));
-    cJSON_AddNumberToObject(j, "resolution", t->config.resolution);
-    cJSON_AddStringToObject(j, "precision", hm_precision_name(t->precision));
-    if (o->precision_override != NULL)
-        cJSON_AddStringToObject(j, "precision_override", o->precision_override);
-    cJSON_AddStringToObject(j, "lr_scheduler", o->lr_scheduler == 1 ? "cosine" : "step");
-#define ADD(member) cJSON_AddNumberToObject(j, #member, (double)o->member)
-    ADD(epochs), ADD(batch_size), ADD(grad_accum_steps), ADD(lr), ADD(lr_encoder), ADD(lr_vit_layer_decay);
-    ADD(lr_component_decay), ADD(weight_decay), ADD(adamw_eps), ADD(clip_max_norm), ADD(warmup_epochs), ADD(lr_drop);
-    ADD(lr_min_factor), ADD(ema_decay), ADD(ema_tau), ADD(seed), ADD(num_workers), ADD(eval_interval);
-    ADD(eval_max_dets), ADD(threads), ADD(loss_scale), ADD(memory_limit);
-#undef ADD
-    cJSON_AddBoolToObject(j, "multi_scale", o->multi_scale);
-    cJSON_AddBoolToObject(j, "expanded_scales", o->expanded_scales);
-    cJSON_AddBoolToObject(j, "use_ema", o->use_ema);
-    cJSON_AddBoolToObject(j, "scale_jitter", o->scale_jitter);
-    cJSON_AddBoolToObject(j, "run_test", o->run_test);
     return j;
 }
 

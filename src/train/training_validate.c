@@ -10,29 +10,6 @@
 #include "train/training.h"
 #include "weights/weights.h"
 
-/* Files hold fp32: half weights are widened, which is exact. */
-static hm_status save_widened(const hm_training *t, const char *path) {
-    hm_store *full = NULL;
-    hm_status st = hm_weights_store(&full, &t->config);
-    if (st == HM_OK)
-        st = hm_store_copy(full, t->store);
-    if (st == HM_OK)
-        st = hm_weights_save(path, full, NULL, &t->config, &t->train.classes);
-    hm_store_free(full);
-    return st;
-}
-
-hm_status hm_training_save(hm_training *t, const char *name) {
-    char *path = NULL;
-    const bool ema = t->options->use_ema;
-    HM_TRY(hm_training_path(t, name, &path));
-    const hm_status st = !ema && hm_precision_true(t->precision)
-                             ? save_widened(t, path)
-                             : hm_weights_save(path, t->store, ema ? "ema." : NULL, &t->config, &t->train.classes);
-    free(path);
-    return st;
-}
-
 static void tick(void *user, int64_t batches, int64_t total) {
     hm_training *const t = user;
     (void)total;
@@ -89,13 +66,12 @@ static void say(hm_training *t, const char *what, const hm_judge_scores *s) {
                          s->bbox.stats[HM_COCO_AP50]);
 }
 
-static hm_status keep_best(hm_training *t, const hm_judge_scores *s) {
+static void note_best(hm_training *t, const hm_judge_scores *s) {
     const double ap = (s->masks ? &s->segm : &s->bbox)->stats[HM_COCO_AP];
     if (ap <= t->best)
-        return HM_OK;
-    HM_TRY(hm_training_save(t, HM_BEST));
+        return;
     t->best = ap;
-    return HM_OK;
+    t->is_best = true;
 }
 
 /* What the detectors read, brought up to the weights of now. */
@@ -115,7 +91,7 @@ static hm_status validate_in(hm_training *t, int which, int64_t epoch) {
     if (st == HM_OK)
         st = record(t, which, epoch, "val", &s);
     if (st == HM_OK && which == 0)
-        st = keep_best(t, &s);
+        note_best(t, &s);
     hm_judge_scores_free(&s);
     return st;
 }

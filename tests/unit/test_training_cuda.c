@@ -63,6 +63,33 @@ static void same_bits_and_named_overflows(void **state) {
     free(content[1]);
 }
 
+static void same_content(const char *a, const char *b) {
+    char *content[2];
+    size_t length[2];
+    read_weights(a, &content[0], &length[0]);
+    read_weights(b, &content[1], &length[1]);
+    assert_int_equal(length[0], length[1]);
+    assert_memory_equal(content[0], content[1], length[0]);
+    free(content[0]);
+    free(content[1]);
+}
+
+static void goes_on_bit_by_bit(void **state) {
+    char whole[128], broken[128];
+    (void)state;
+    snprintf(whole, sizeof whole, "%s/whole", root);
+    snprintf(broken, sizeof broken, "%s/broken", root);
+    hm_train_options o = options(HM_PRECISION_FP16, whole);
+    o.epochs = 2;
+    OK(hm_train(&o, NULL, NULL));
+    o.output_dir = o.resume = broken;
+    o.epochs = 1;
+    OK(hm_train(&o, NULL, NULL));
+    o.epochs = 2;
+    OK(hm_train(&o, NULL, NULL));
+    same_content(whole, broken);
+}
+
 /* Loss of the first step. */
 static double first_loss(hm_precision precision) {
     char out[128];
@@ -138,6 +165,7 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_and_named_overflows),
+        cmocka_unit_test(goes_on_bit_by_bit),
         cmocka_unit_test(tf32_rounds_operands),
         cmocka_unit_test(alternates),
         cmocka_unit_test(names_overflows_of_another_size),

@@ -1,0 +1,321 @@
+/* state.c: writing and reading states. The checksum is zlib's CRC-32 over the metadata and all tensors, in the
+ * file's order, so a file that was cut, mixed up or changed is not taken for a state. */
+#include "train/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/mem.h"
+
+#define FORMAT "halfmask state 1"
+#define NAME   "state_%012" PRId64 ".safetensors"
+
+enum { PATH = 4096 };
+
+/* ---- metadata */
+
+/* Whole numbers of a state, in the file's order. */
+static const struct {
+    const char *name;
+    size_t offset;
+} counts[] = {
+    {"epoch", offsetof(hm_state, epoch)}, {"batch", offsetof(hm_state, batch)},     {"runs", offsetof(hm_state, runs)},
+    {"step", offsetof(hm_state, step)},   {"skipped", offsetof(hm_state, skipped)}, {"rows", offsetof(hm_state, rows)},
+};
+enum { N_COUNTS = sizeof counts / sizeof counts[0] };
+
+typedef struct metadata {
+    hm_st_pair pairs[N_COUNTS + HM_STATE_SETTINGS + 4];
+    char text[N_COUNTS + 3][32];
+    char name[HM_STATE_SETTINGS][64];
+    size_t n;
+} metadata;
+
+static void put(metadata *m, const char *key, const char *value) {
+    m->pairs[m->n++] = (hm_st_pair){key, value};
+}
+
+static void describe(metadata *m, const hm_state *s, const hm_state_settings *settings) {
+    size_t i;
+    put(m, "format", FORMAT);
+    for (i = 0; i < N_COUNTS; i++) {
+        int64_t v;
+        memcpy(&v, (const char *)s + counts[i].offset, sizeof v);
+        snprintf(m->text[i], sizeof m->text[i], "%" PRId64, v);
+        put(m, counts[i].name, m->text[i]);
+    }
+    snprintf(m->text[i], sizeof m->text[i], "%a", s->last_scale);
+    put(m, "last_scale", m->text[i++]);
+    snprintf(m->text[i], sizeof m->text[i], "%a", s->best);
+    put(m, "best", m->text[i++]);
+    for (size_t k = 0; k < settings->n; k++) {
+        snprintf(m->name[k], sizeof m->name[k], "run.%s", settings->name[k]);
+        put(m, m->name[k], settings->value[k]);
+    }
+}
+
+static uLong sum_of_metadata(const metadata *m) {
+    uLong sum = crc32(0, NULL, 0);
+    for (size_t i = 0; i < m->n; i++) {
+        sum = crc32_z(sum, (const Bytef *)m->pairs[i].key, strlen(m->pairs[i].key) + 1);
+        sum = crc32_z(sum, (const Bytef *)m->pairs[i].value, strlen(m->pairs[i].value) + 1);
+    }
+    return sum;
+}
+
+static uLong sum_of_tensor(uLong sum, const hm_safetensor *t) {
+    sum = crc32_z(sum, (const Bytef *)t->name, strlen(t->name) + 1);
+    return crc32_z(sum, t->data, t->bytes);
+}
+
+/* ---- writing */
+
+static hm_st_dtype stored_as(hm_dtype dtype) {
+    return dtype == HM_F16 ? HM_ST_F16 : dtype == HM_BF16 ? HM_ST_BF16 : HM_ST_F32;
+}
+
+static hm_status list(hm_safetensor *to, const hm_store *tensors, size_t i) {
+    hm_shape shape;
+    hm_dtype dtype;
+    const char *name;
+    const void *const data = hm_store_read(tensors, i, &name, &shape, &dtype);
+    if (data == NULL)
+        return HM_ERR_INTERNAL; /* with the message of the copy that failed */
+    *to = (hm_safetensor){.name = name,
+                          .dtype = stored_as(dtype),
+                          .rank = shape.rank,
+                          .data = data,
+                          .bytes = (size_t)hm_shape_count(shape) * hm_dtype_size(dtype)};
+    for (int k = 0; k < shape.rank; k++)
+        to->shape[k] = shape.dim[k];
+    return HM_OK;
+}
+
+static hm_status write_file(const char *path, const hm_safetensor *tensors, size_t n, metadata *m) {
+    uLong sum = sum_of_metadata(m);
+    char text[16];
+    for (size_t i = 0; i < n; i++)
+        sum = sum_of_tensor(sum, &tensors[i]);
+    snprintf(text, sizeof text, "%08lx", sum);
+    put(m, "checksum", text);
+    return hm_safetensors_write(path, tensors, n, m->pairs, m->n);
+}
+
+/* Whether a folder's entry is a state; its batches into *runs. */
+static bool is_state(const char *name, int64_t *runs) {
+    int end = 0;
+    return sscanf(name, "state_%" SCNd64 ".safetensors%n", runs, &end) == 1 && end > 0 && name[end] == '\0';
+}
+
+static hm_status remove_others(const char *dir, int64_t a, int64_t b) {
+    DIR *const d = opendir(dir);
+    if (d == NULL)
+        HM_FAIL(HM_ERR_IO, "cannot read the folder %s: %s", dir, strerror(errno));
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        int64_t runs;
+        char path[PATH];
+        if (!is_state(e->d_name, &runs) || runs == a || runs == b)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        unlink(path); /* one that stays only takes room */
+    }
+    closedir(d);
+    return HM_OK;
+}
+
+hm_status hm_state_write(const char *dir, const hm_store *tensors, const hm_state *s,
+                         const hm_state_settings *settings) {
+    const size_t n = hm_store_count(tensors);
+    hm_safetensor *all = NULL;
+    metadata m = {0};
+    char path[PATH];
+    hm_status st = HM_OK;
+    snprintf(path, sizeof path, "%s/" NAME, dir, s->runs);
+    describe(&m, s, settings);
+    HM_TRY(hm_alloc(&all, n + 1, sizeof *all));
+    for (size_t i = 0; i < n && st == HM_OK; i++)
+        st = list(&all[i], tensors, i);
+    if (st == HM_OK)
+        st = write_file(path, all, n, &m);
+    if (st == HM_OK)
+        st = remove_others(dir, s->runs, s->before);
+    free(all);
+    return st;
+}
+
+/* ---- reading */
+
+struct hm_state_file {
+    char path[PATH];
+    hm_safetensors *file;
+    hm_state state;
+};
+
+void hm_state_close(hm_state_file *f) {
+    if (f == NULL)
+        return;
+    hm_safetensors_close(f->file);
+    free(f);
+}
+
+const char *hm_state_path(const hm_state_file *f) {
+    return f->path;
+}
+
+const hm_state *hm_state_of(const hm_state_file *f) {
+    return &f->state;
+}
+
+static hm_status damaged(const hm_state_file *f, const char *why) {
+    HM_FAIL(HM_ERR_FORMAT, "%s is no sound state of a run (%s)", f->path, why);
+}
+
+static hm_status read_number(const hm_state_file *f, const char *key, bool whole, void *out) {
+    const char *const text = hm_safetensors_metadata(f->file, key);
+    char *end = NULL;
+    if (text == NULL)
+        return damaged(f, key);
+    if (whole)
+        *(int64_t *)out = strtoll(text, &end, 10);
+    else
+        *(double *)out = strtod(text, &end);
+    return end != text && *end == '\0' ? HM_OK : damaged(f, key);
+}
+
+static hm_status read_state(hm_state_file *f) {
+    const char *const format = hm_safetensors_metadata(f->file, "format");
+    if (format == NULL || strcmp(format, FORMAT) != 0)
+        return damaged(f, "it does not say \"" FORMAT "\"");
+    for (size_t i = 0; i < N_COUNTS; i++)
+        HM_TRY(read_number(f, counts[i].name, true, (char *)&f->state + counts[i].offset));
+    HM_TRY(read_number(f, "last_scale", false, &f->state.last_scale));
+    return read_number(f, "best", false, &f->state.best);
+}
+
+/* The settings that the file has, in its order: after the fixed keys. */
+static void read_settings(const hm_state_file *f, hm_state_settings *out) {
+    hm_st_pair pair;
+    for (size_t i = 0; hm_safetensors_metadata_at(f->file, i, &pair); i++) {
+        if (strncmp(pair.key, "run.", 4) != 0 || out->n == HM_STATE_SETTINGS)
+            continue;
+        out->name[out->n] = pair.key + 4;
+        snprintf(out->value[out->n++], sizeof out->value[0], "%s", pair.value);
+    }
+}
+
+static hm_status check_sum(const hm_state_file *f) {
+    hm_state_settings settings = {0};
+    metadata m = {0};
+    read_settings(f, &settings);
+    describe(&m, &f->state, &settings);
+    uLong sum = sum_of_metadata(&m);
+    for (size_t i = 0; i < hm_safetensors_count(f->file); i++)
+        sum = sum_of_tensor(sum, hm_safetensors_at(f->file, i));
+    char text[16];
+    const char *const listed = hm_safetensors_metadata(f->file, "checksum");
+    snprintf(text, sizeof text, "%08lx", sum);
+    return listed != NULL && strcmp(listed, text) == 0 ? HM_OK : damaged(f, "its checksum does not fit its contents");
+}
+
+static hm_status open_file(hm_state_file **out, const char *path) {
+    hm_state_file *f = NULL;
+    *out = NULL;
+    HM_TRY(hm_alloc(&f, 1, sizeof *f));
+    snprintf(f->path, sizeof f->path, "%s", path);
+    hm_status st = hm_safetensors_open(path, &f->file);
+    if (st == HM_OK)
+        st = read_state(f);
+    if (st == HM_OK)
+        st = check_sum(f);
+    if (st != HM_OK) {
+        hm_state_close(f);
+        return st;
+    }
+    *out = f;
+    return HM_OK;
+}
+
+/* The newest state of the folder with fewer batches than `below`; -1: none. */
+static hm_status newest(const char *dir, int64_t below, int64_t *out) {
+    DIR *const d = opendir(dir);
+    *out = -1;
+    if (d == NULL && errno == ENOENT)
+        return HM_OK;
+    if (d == NULL)
+        HM_FAIL(HM_ERR_IO, "cannot read the folder %s: %s", dir, strerror(errno));
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        int64_t runs;
+        if (is_state(e->d_name, &runs) && runs < below && runs > *out)
+            *out = runs;
+    }
+    closedir(d);
+    return HM_OK;
+}
+
+hm_status hm_state_open(hm_state_file **out, const char *path, void (*note)(void *user, const char *text), void *user) {
+    struct stat info;
+    *out = NULL;
+    if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
+        return open_file(out, path);
+    hm_status bad = HM_OK;
+    for (int64_t below = INT64_MAX, runs; *out == NULL; below = runs) {
+        char file[PATH], text[PATH + 600];
+        HM_TRY(newest(path, below, &runs));
+        if (runs < 0)
+            return bad;
+        snprintf(file, sizeof file, "%s/" NAME, path, runs);
+        bad = open_file(out, file);
+        if (bad == HM_OK || note == NULL)
+            continue;
+        snprintf(text, sizeof text, "%s: the state before it is used", hm_error_message());
+        note(user, text);
+    }
+    return HM_OK;
+}
+
+hm_status hm_state_check(const hm_state_file *f, const hm_state_settings *now) {
+    for (size_t i = 0; i < now->n; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "run.%s", now->name[i]);
+        const char *const then = hm_safetensors_metadata(f->file, key);
+        if (then == NULL || strcmp(then, now->value[i]) != 0)
+            HM_FAIL(HM_ERR_ARG,
+                    "%s is of a run with %s %s, not %s: give the same to go on with it, or begin a new run from its "
+                    "weights (pretrain_weights)",
+                    f->path, now->name[i], then != NULL ? then : "of another kind", now->value[i]);
+    }
+    return HM_OK;
+}
+
+static bool same_shape(const hm_safetensor *t, hm_shape s) {
+    bool same = t->rank == s.rank;
+    for (int k = 0; same && k < s.rank; k++)
+        same = t->shape[k] == s.dim[k];
+    return same;
+}
+
+hm_status hm_state_load(const hm_state_file *f, hm_store *to, const char *without) {
+    for (size_t i = 0; i < hm_store_count(to); i++) {
+        hm_shape shape;
+        hm_dtype dtype;
+        const char *name;
+        if (hm_store_read(to, i, &name, &shape, &dtype) == NULL)
+            return HM_ERR_INTERNAL; /* with the message of the copy that failed */
+        if (strncmp(name, without, strlen(without)) == 0)
+            continue;
+        const hm_safetensor *const t = hm_safetensors_find(f->file, name);
+        if (t == NULL || t->dtype != stored_as(dtype) || !same_shape(t, shape))
+            HM_FAIL(HM_ERR_FORMAT, "%s has no tensor %s as this run needs it: it is of another kind of run", f->path,
+                    name);
+        memcpy(hm_store_data(to, name, &shape, &dtype), t->data, t->bytes);
+    }
+    return HM_OK;
+}

@@ -1,0 +1,154 @@
+/* training_save.c: what a run leaves on disk to be used and to be gone on from. The store is copied between two steps
+ * and written by a thread meanwhile; the state comes last, so that what it speaks of is there. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/atomic.h"
+#include "train/training.h"
+#include "weights/weights.h"
+
+#define PASSING "grad." /* sums over the batches of a step: between two steps nothing depends on them */
+
+/* ---- writing */
+
+/* Files hold fp32: half weights are widened, which is exact. */
+static hm_status save_widened(const hm_training *t, const char *path) {
+    hm_store *full = NULL;
+    hm_status st = hm_weights_store(&full, &t->config);
+    if (st == HM_OK)
+        st = hm_store_copy(full, t->kept);
+    if (st == HM_OK)
+        st = hm_weights_save(path, full, NULL, &t->config, &t->train.classes);
+    hm_store_free(full);
+    return st;
+}
+
+static hm_status save_weights(const hm_training *t, const char *name) {
+    char *path = NULL;
+    const bool ema = t->options->use_ema;
+    HM_TRY(hm_training_path(t, name, &path));
+    const hm_status st = !ema && hm_precision_true(t->precision)
+                             ? save_widened(t, path)
+                             : hm_weights_save(path, t->kept, ema ? "ema." : NULL, &t->config, &t->train.classes);
+    free(path);
+    return st;
+}
+
+static void set(hm_state_settings *s, const char *name, const char *value) {
+    s->name[s->n] = name;
+    snprintf(s->value[s->n++], sizeof s->value[0], "%s", value);
+}
+
+static void set_number(hm_state_settings *s, const char *name, int64_t value) {
+    s->name[s->n] = name;
+    snprintf(s->value[s->n++], sizeof s->value[0], "%" PRId64, value);
+}
+
+/* What decides which batch comes next, what it is made of and what the tensors mean. */
+static hm_state_settings settings_of(const hm_training *t) {
+    const hm_train_options *const o = t->options;
+    hm_state_settings s = {0};
+    set(&s, "model", t->config.name);
+    set_number(&s, "resolution", t->config.resolution);
+    set_number(&s, "num_classes", t->config.num_classes);
+    set(&s, "precision", hm_precision_name(t->precision));
+    set(&s, "use_ema", o->use_ema ? "true" : "false");
+    set_number(&s, "batch_size", o->batch_size);
+    set_number(&s, "grad_accum_steps", o->grad_accum_steps);
+    set_number(&s, "seed", o->seed);
+    set_number(&s, "batches of an epoch", hm_loader_batches(t->train_loader));
+    set(&s, "multi_scale", o->multi_scale ? "true" : "false");
+    set(&s, "expanded_scales", o->expanded_scales ? "true" : "false");
+    set(&s, "scale_jitter", o->scale_jitter ? "true" : "false");
+    return s;
+}
+
+static hm_status save_state(const hm_training *t) {
+    const hm_state_settings settings = settings_of(t);
+    return hm_state_write(t->options->output_dir, t->kept, &t->kept_state, &settings);
+}
+
+/* The writer's work. */
+static hm_status write_kept(void *arg) {
+    hm_training *const t = arg;
+    if (t->kept_what & HM_KEEP_BEST)
+        HM_TRY(save_weights(t, HM_BEST));
+    if (t->kept_what & HM_KEEP_LAST)
+        HM_TRY(save_weights(t, HM_LAST));
+    return t->kept_what & HM_KEEP_STATE ? save_state(t) : HM_OK;
+}
+
+hm_status hm_training_saved(hm_training *t) {
+    return t->writer != NULL ? hm_background_wait(t->writer) : HM_OK;
+}
+
+hm_status hm_training_keep(hm_training *t, unsigned what, int64_t epoch, int64_t batch) {
+    if (t->writer == NULL)
+        HM_TRY(hm_background_new(&t->writer));
+    HM_TRY(hm_training_saved(t));
+    if (t->kept == NULL)
+        HM_TRY(hm_store_like(&t->kept, t->store, PASSING));
+    HM_TRY(hm_store_copy(t->kept, t->store));
+    if ((what & HM_KEEP_STATE) && t->runs != t->state_last) {
+        t->state_before = t->state_last;
+        t->state_last = t->runs;
+    }
+    t->kept_what = what;
+    t->kept_state = (hm_state){.epoch = epoch,
+                               .batch = batch,
+                               .runs = t->runs,
+                               .step = t->step,
+                               .skipped = t->skipped,
+                               .rows = hm_metrics_csv_rows(t->csv),
+                               .last_scale = t->last_scale,
+                               .best = t->best,
+                               .before = t->state_before};
+    return hm_background_run(t->writer, write_kept, t);
+}
+
+/* ---- going on */
+
+static void note(void *user, const char *text) {
+    hm_training *const t = user;
+    if (t->progress != NULL)
+        hm_progress_note(t->progress, "%s", text);
+}
+
+static void take_up(hm_training *t, const hm_state *s) {
+    t->epoch = s->epoch;
+    t->batch_of_epoch = s->batch;
+    t->runs = t->seen = s->runs;
+    t->step = s->step;
+    t->rows = s->rows;
+    t->skipped = s->skipped;
+    t->last_scale = s->last_scale;
+    t->best = s->best;
+    t->state_last = s->runs;
+}
+
+static hm_status take_up_file(hm_training *t, const hm_state_file *f) {
+    const hm_state *const s = hm_state_of(f);
+    const hm_state_settings now = settings_of(t);
+    char text[4400];
+    HM_TRY(hm_state_check(f, &now));
+    HM_TRY(hm_state_load(f, t->store, PASSING));
+    take_up(t, s);
+    snprintf(text, sizeof text, "going on from %s: %" PRId64 " steps are done", hm_state_path(f), s->step);
+    note(t, text);
+    return HM_OK;
+}
+
+hm_status hm_training_resume(hm_training *t) {
+    hm_state_file *f = NULL;
+    HM_TRY(hm_atomic_sweep(t->options->output_dir));
+    HM_TRY(hm_state_open(&f, t->options->resume, note, t));
+    hm_status st = HM_OK;
+    if (f != NULL)
+        st = take_up_file(t, f);
+    else
+        note(t, "there is no state to go on from yet: the run begins anew");
+    hm_state_close(f);
+    return st;
+}

@@ -1,0 +1,174 @@
+/* test_cli_resume.c: runs that are killed, stopped, or find the disk full, and go on: the bytes are those of a run that
+ * was never broken. */
+#include <stdbool.h>
+#include <time.h>
+
+#include "program.h"
+
+static char data[256];
+
+static int setup(void **state) {
+    if (program_setup(state) != 0)
+        return 1;
+    program_path(data, "data");
+    program_run r = PROGRAM("shapes", data, "--train", "6", "--valid", "2", "--test", "2");
+    const int status = r.status;
+    program_free(&r);
+    return status;
+}
+
+/* A run of 2 epochs of 10 batches, 5 steps each (no epoch has fewer); begins `out`, or goes on with it. */
+#define SETTINGS(out, precision)                                                                                       \
+    "train", data, "--output-dir", out, "--resume", out, "--model", "seg-micro", "--epochs", "2", "--batch-size", "1", \
+        "--grad-accum-steps", "2", "--resolution", "48", "--no-multi-scale", "--device", "cpu", "--threads", "1",      \
+        "--lr-scheduler", "cosine", "--checkpoint-steps", "1", "--precision", precision
+#define TRAIN(out, precision) PROGRAM(SETTINGS(out, precision))
+
+static void expect_ok(program_run r) {
+    if (r.status != 0)
+        fail_msg("exit status %d: %s", r.status, r.err);
+    program_free(&r);
+}
+
+static bool has_state(const char *out, int least) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/state_%012d.safetensors", out, least);
+    return access(path, F_OK) == 0;
+}
+
+/* Sends the signal once the state after `batches` batches is there; the exit status. */
+static int break_off(const char *out, const char *precision, int batches, int which) {
+    char log[256];
+    int status;
+    program_path(log, "log");
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        dup2(fd, 1);
+        dup2(fd, 2);
+        execv(HM_PROGRAM, (char *[]){"halfmask", SETTINGS((char *)(uintptr_t)out, (char *)(uintptr_t)precision), NULL});
+        _exit(127);
+    }
+    while (!has_state(out, batches) && waitpid(child, &status, WNOHANG) == 0)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    kill(child, which);
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void same_file(const char *a, const char *b, const char *name) {
+    char path[2][512];
+    struct stat info[2];
+    char *text[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path[i], sizeof path[i], "%s/%s", i == 0 ? a : b, name);
+        assert_int_equal(stat(path[i], &info[i]), 0);
+        text[i] = program_read(path[i]);
+    }
+    assert_int_equal(info[0].st_size, info[1].st_size);
+    assert_memory_equal(text[0], text[1], (size_t)info[0].st_size);
+    free(text[0]);
+    free(text[1]);
+}
+
+static void expect_same(const char *a, const char *b) {
+    same_file(a, b, "last.safetensors");
+    same_file(a, b, "checkpoint_best_total.safetensors");
+    same_file(a, b, "metrics.csv");
+    same_file(a, b, "state_000000000020.safetensors");
+}
+
+static void broken_as_unbroken(const char *precision) {
+    char whole[256], broken[256], name[64];
+    snprintf(name, sizeof name, "whole-%s", precision);
+    program_path(whole, name);
+    snprintf(name, sizeof name, "broken-%s", precision);
+    program_path(broken, name);
+    char *const p = (char *)(uintptr_t)precision;
+    expect_ok(TRAIN(whole, p));
+    assert_int_equal(break_off(broken, precision, 2, SIGKILL), 1000 + SIGKILL);
+    assert_int_equal(break_off(broken, precision, 4, SIGTERM), 1000 + SIGTERM);
+    assert_int_equal(break_off(broken, precision, 8, SIGKILL), 1000 + SIGKILL);
+    expect_ok(TRAIN(broken, p));
+    expect_same(whole, broken);
+    assert_int_equal(program_entries(broken), program_entries(whole)); /* nothing is left lying about */
+}
+
+static void in_fp32(void **state) {
+    (void)state;
+    broken_as_unbroken("fp32");
+}
+
+static void in_fp16(void **state) {
+    (void)state;
+    broken_as_unbroken("fp16");
+}
+
+static void in_true_bf16(void **state) {
+    (void)state;
+    broken_as_unbroken("bf16-true");
+}
+
+/* The settings of the run are used where none are given; its position fits no others. */
+static void takes_its_settings(void **state) {
+    char out[256];
+    (void)state;
+    program_path(out, "settings");
+    assert_int_equal(break_off(out, "fp16", 4, SIGTERM), 1000 + SIGTERM);
+    FAILED(2, PROGRAM("train", "--resume", out, "--batch-size", "3"), "batch_size 1, not 3", "pretrain_weights");
+    FAILED(2, PROGRAM("train", "--resume", out, "--precision", "fp32"), "precision fp16, not fp32");
+    program_run r = PROGRAM("train", "--resume", out);
+    assert_non_null(strstr(r.out, "going on from"));
+    expect_ok(r);
+    char whole[256];
+    program_path(whole, "whole-fp16");
+    expect_same(whole, out);
+}
+
+static void cut(const char *out, int batches) {
+    char path[512];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/state_%012d.safetensors", out, batches);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(truncate(path, info.st_size - 5), 0);
+}
+
+static void passes_over_a_torn_state(void **state) {
+    char out[256], whole[256];
+    (void)state;
+    program_path(out, "torn");
+    program_path(whole, "whole-fp16");
+    assert_int_equal(break_off(out, "fp16", 4, SIGKILL), 1000 + SIGKILL);
+    int newest = 4;
+    while (has_state(out, newest + 2))
+        newest += 2;
+    cut(out, newest);
+    program_run r = PROGRAM("train", "--resume", out);
+    assert_non_null(strstr(r.out, "the state before it is used"));
+    expect_ok(r);
+    expect_same(whole, out);
+}
+
+static void full_disk(void **state) {
+    char out[256], whole[256];
+    (void)state;
+    program_path(out, "full");
+    program_path(whole, "whole-fp32");
+    assert_int_equal(break_off(out, "fp32", 4, SIGKILL), 1000 + SIGKILL);
+    program_file_limit = 1 << 20;
+    FAILED(1, TRAIN(out, "fp32"), "cannot write", out);
+    program_file_limit = 0;
+    assert_true(has_state(out, 4) || has_state(out, 6));
+    expect_ok(TRAIN(out, "fp32"));
+    expect_same(whole, out);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_fp32),      cmocka_unit_test(in_fp16),
+        cmocka_unit_test(in_true_bf16), cmocka_unit_test(takes_its_settings),
+        cmocka_unit_test(full_disk),    cmocka_unit_test(passes_over_a_torn_state),
+    };
+    return cmocka_run_group_tests(tests, setup, program_teardown);
+}
