@@ -34,7 +34,7 @@ typedef struct bytes {
 
 static void put(bytes *b, uint64_t x, int n) {
     for (int i = 0; i < n; i++)
-        b->data[b->len++] = (uint8_t)(x >> 8 * i);
+        b->data[b->len++] = i < 8 ? (uint8_t)(x >> 8 * i) : 0;
 }
 
 static void put_text(bytes *b, const char *text) {
