@@ -151,7 +151,7 @@ hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r) {
     HM_TRY(plan_sizes(out, r, sides, n));
     HM_TRY(plan_validation(out, r));
     out->inputs += loaders(r, sides[n - 1]);
-    if (r->device == HM_DEVICE_CPU)
+    if (r->device == HM_DEVICE_CPU && r->n_judged > 0)
         out->saving = out->weights + out->moments + out->averages;
     out->libraries = hm_device_libraries(r->device);
     return HM_OK;

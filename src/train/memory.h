@@ -19,7 +19,7 @@ typedef struct hm_memory_request {
     hm_device device;
     int threads; /* 0: all */
     hm_precision judged_in[HM_EVAL_PRECISIONS];
-    int n_judged;          /* 0: nothing is validated */
+    int n_judged;          /* 0: nothing is validated, nor saved */
     bool judged_follows;   /* validation computes as training does */
     int32_t valid_targets; /* objects that an image of validation may have; 0: there are no loaders */
 } hm_memory_request;
