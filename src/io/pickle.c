@@ -1,6 +1,7 @@
 /* pickle.c: the machine of pickle.h: a stack, marks on it, a memo, and one short function an opcode or family. */
 #include "io/pickle.h"
 
+#include "base/little_endian.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -74,9 +75,7 @@ static hm_status take(machine *m, size_t n, const uint8_t **out) {
 static hm_status take_number(machine *m, int bytes, uint64_t *out) {
     const uint8_t *p = NULL;
     HM_TRY(take(m, (size_t)bytes, &p));
-    *out = 0;
-    for (int i = 0; i < bytes; i++)
-        *out |= (uint64_t)p[i] << 8 * i;
+    *out = hm_little_read(p, bytes);
     return HM_OK;
 }
 

@@ -2,6 +2,7 @@
  * numbers outside of the pickle. */
 #include "io/pickle_write.h"
 
+#include "base/little_endian.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -21,8 +22,7 @@ static void put_code(hm_pickle_out *o, uint8_t code) {
 
 static void put_number(hm_pickle_out *o, uint64_t x, int bytes) {
     uint8_t little[8];
-    for (int i = 0; i < bytes; i++)
-        little[i] = (uint8_t)(x >> 8 * i);
+    hm_little_write(little, x, bytes);
     put(o, little, (size_t)bytes);
 }
 

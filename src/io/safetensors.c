@@ -2,6 +2,7 @@
  * st_header.c reads the JSON; safetensors_write.c writes. */
 #include "io/safetensors.h"
 
+#include "base/little_endian.h"
 #include "base/mem.h"
 #include "io/map_file.h"
 #include "io/st_header.h"
@@ -68,15 +69,13 @@ bool hm_safetensors_metadata_at(const hm_safetensors *s, size_t i, hm_st_pair *o
 
 /* *header = bytes of JSON that follow the length. */
 static hm_status header_length(const char *path, const uint8_t *file, size_t len, size_t *header) {
-    uint64_t n = 0;
     if (len == 0)
         HM_FAIL(HM_ERR_FORMAT, "%s is empty (0 bytes), not a safetensors file: was its download or copy cut short?",
                 path);
     if (len < LENGTH_BYTES)
         HM_FAIL(HM_ERR_FORMAT, "%s has only %zu bytes, too few for a safetensors file: was its copy cut short?", path,
                 len);
-    for (int i = 0; i < LENGTH_BYTES; i++)
-        n |= (uint64_t)file[i] << 8 * i;
+    const uint64_t n = hm_little_read(file, LENGTH_BYTES);
     if (n > MAX_HEADER)
         HM_FAIL(HM_ERR_FORMAT,
                 "%s claims a header of %llu bytes, more than the format allows: is it a safetensors file?", path,

@@ -2,6 +2,7 @@
  * caller's tensors to an atomic file. */
 #include "io/safetensors.h"
 
+#include "base/little_endian.h"
 #include "base/mem.h"
 #include "io/atomic.h"
 #include "io/st_header.h"
@@ -105,8 +106,7 @@ static hm_status write_header(hm_atomic *file, yajl_gen g) {
     uint8_t prefix[ALIGN];
     yajl_gen_get_buf(g, &json, &len);
     const size_t pad = (ALIGN - len % ALIGN) % ALIGN;
-    for (int i = 0; i < ALIGN; i++)
-        prefix[i] = (uint8_t)((uint64_t)(len + pad) >> 8 * i);
+    hm_little_write(prefix, len + pad, ALIGN);
     HM_TRY(hm_atomic_write(file, prefix, sizeof prefix));
     HM_TRY(hm_atomic_write(file, json, len));
     return hm_atomic_write(file, "       ", pad);

@@ -1,6 +1,7 @@
 /* torch_file.c: opens both forms: finds the pickle of the object and the storages. torch_tensor.c makes tensors. */
 #include "io/torch_file.h"
 
+#include "base/little_endian.h"
 #include "base/mem.h"
 #include "io/torch_storage.h"
 
@@ -172,14 +173,12 @@ static hm_status list_claims(hm_torch_file *f) {
 
 /* A storage is the number of its items and then these. */
 static hm_status place_storage(reader *r, hm_torch_storage *s) {
-    uint64_t count = 0;
     size_t bytes;
     if (s->data != NULL)
         return broken(r, "a storage is listed twice");
     if (r->len - r->at < COUNT_BYTES)
         return broken(r, "a storage is missing at its end");
-    for (int i = 0; i < COUNT_BYTES; i++)
-        count |= (uint64_t)r->data[r->at + (size_t)i] << 8 * i;
+    const uint64_t count = hm_little_read(r->data + r->at, COUNT_BYTES);
     r->at += COUNT_BYTES;
     if (__builtin_mul_overflow(count, s->item, &bytes) || bytes > r->len - r->at)
         return broken(r, "a storage is longer than the file");

@@ -2,6 +2,7 @@
  * with it. */
 #include "io/zip.h"
 
+#include "base/little_endian.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -31,23 +32,16 @@ typedef struct directory {
     uint64_t n, at, bytes; /* entries; where they lie */
 } directory;
 
-static uint64_t number(const uint8_t *p, int bytes) {
-    uint64_t x = 0;
-    for (int i = 0; i < bytes; i++)
-        x |= (uint64_t)p[i] << 8 * i;
-    return x;
-}
-
 static uint16_t u16(const uint8_t *p) {
-    return (uint16_t)number(p, 2);
+    return (uint16_t)hm_little_read(p, 2);
 }
 
 static uint32_t u32(const uint8_t *p) {
-    return (uint32_t)number(p, 4);
+    return (uint32_t)hm_little_read(p, 4);
 }
 
 static uint64_t u64(const uint8_t *p) {
-    return number(p, 8);
+    return hm_little_read(p, 8);
 }
 
 /* Whether `bytes` bytes from `at` lie in the archive. */

@@ -1,6 +1,7 @@
 /* zip_write.c: see zip_write.h. Entries go out as they come; the directory is kept and written last. */
 #include "io/zip_write.h"
 
+#include "base/little_endian.h"
 #include "base/mem.h"
 #include "io/atomic.h"
 
@@ -36,12 +37,6 @@ typedef struct entry {
     uint32_t crc;
 } entry;
 
-static uint8_t *put(uint8_t *p, uint64_t x, int bytes) {
-    for (int i = 0; i < bytes; i++)
-        *p++ = (uint8_t)(x >> 8 * i);
-    return p;
-}
-
 static hm_status write_out(hm_zip_out *z, const void *data, size_t len) {
     HM_TRY(hm_atomic_write(z->file, data, len));
     z->at += len;
@@ -50,16 +45,16 @@ static hm_status write_out(hm_zip_out *z, const void *data, size_t len) {
 
 /* What both headers of an entry have in common. */
 static uint8_t *put_common(uint8_t *p, const entry *e, size_t extra) {
-    p = put(p, VERSION, 2);
-    p = put(p, UTF8, 2);
-    p = put(p, 0, 2); /* stored */
-    p = put(p, 0, 2); /* time */
-    p = put(p, DATE, 2);
-    p = put(p, e->crc, 4);
-    p = put(p, e->len, 4);
-    p = put(p, e->len, 4);
-    p = put(p, e->name_len, 2);
-    return put(p, extra, 2);
+    p = hm_little_write(p, VERSION, 2);
+    p = hm_little_write(p, UTF8, 2);
+    p = hm_little_write(p, 0, 2); /* stored */
+    p = hm_little_write(p, 0, 2); /* time */
+    p = hm_little_write(p, DATE, 2);
+    p = hm_little_write(p, e->crc, 4);
+    p = hm_little_write(p, e->len, 4);
+    p = hm_little_write(p, e->len, 4);
+    p = hm_little_write(p, e->name_len, 2);
+    return hm_little_write(p, extra, 2);
 }
 
 /* The header, the name and an extra field that brings the data to a multiple of ALIGN. */
@@ -67,8 +62,8 @@ static hm_status write_local(hm_zip_out *z, const entry *e) {
     uint8_t header[LOCAL_BYTES], pad[EXTRA_BYTES + ALIGN] = {0};
     const uint64_t end = z->at + LOCAL_BYTES + e->name_len + EXTRA_BYTES;
     const size_t fill = (ALIGN - end % ALIGN) % ALIGN;
-    put_common(put(header, 0x04034b50, 4), e, EXTRA_BYTES + fill);
-    put(put(pad, PAD_ID, 2), fill, 2);
+    put_common(hm_little_write(header, 0x04034b50, 4), e, EXTRA_BYTES + fill);
+    hm_little_write(hm_little_write(pad, PAD_ID, 2), fill, 2);
     HM_TRY(write_out(z, header, sizeof header));
     HM_TRY(write_out(z, e->name, e->name_len));
     return write_out(z, pad, EXTRA_BYTES + fill);
@@ -77,13 +72,13 @@ static hm_status write_local(hm_zip_out *z, const entry *e) {
 static hm_status note_entry(hm_zip_out *z, const entry *e, uint64_t header_at) {
     HM_TRY(hm_grow(&z->directory, &z->cap, z->len + CENTRAL_BYTES + e->name_len, 1));
     uint8_t *p = z->directory + z->len;
-    p = put(p, 0x02014b50, 4);
-    p = put(p, VERSION, 2);
+    p = hm_little_write(p, 0x02014b50, 4);
+    p = hm_little_write(p, VERSION, 2);
     p = put_common(p, e, 0);
-    p = put(p, 0, 2); /* comment */
-    p = put(p, 0, 4); /* disk, internal attributes */
-    p = put(p, 0, 4); /* external attributes */
-    p = put(p, header_at, 4);
+    p = hm_little_write(p, 0, 2); /* comment */
+    p = hm_little_write(p, 0, 4); /* disk, internal attributes */
+    p = hm_little_write(p, 0, 4); /* external attributes */
+    p = hm_little_write(p, header_at, 4);
     memcpy(p, e->name, e->name_len);
     z->len += CENTRAL_BYTES + e->name_len;
     z->n++;
@@ -129,13 +124,13 @@ static hm_status write_end(hm_zip_out *z) {
     uint8_t end[END_BYTES], *p = end;
     const uint64_t directory_at = z->at;
     HM_TRY(write_out(z, z->directory, z->len));
-    p = put(p, 0x06054b50, 4);
-    p = put(p, 0, 4); /* disks */
-    p = put(p, z->n, 2);
-    p = put(p, z->n, 2);
-    p = put(p, z->len, 4);
-    p = put(p, directory_at, 4);
-    put(p, 0, 2); /* comment */
+    p = hm_little_write(p, 0x06054b50, 4);
+    p = hm_little_write(p, 0, 4); /* disks */
+    p = hm_little_write(p, z->n, 2);
+    p = hm_little_write(p, z->n, 2);
+    p = hm_little_write(p, z->len, 4);
+    p = hm_little_write(p, directory_at, 4);
+    hm_little_write(p, 0, 2); /* comment */
     return write_out(z, end, sizeof end);
 }
 
