@@ -1,4 +1,5 @@
-/* convert.c: hm_convert_weights: a weights file as one of the other kind, number for number, and what it was. */
+/* convert_weights.c: hm_convert_weights: a weights file as one of the other kind, number for number, and what it was.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ typedef struct conversion {
 
 /* ---- what was read ---- */
 
-/* "fp32" or "fp32 (12), bf16 (3)". */
+/* "12 F32, 3 BF16". */
 static void print_types(FILE *to, const conversion *c) {
     size_t of[HM_ST_DTYPES] = {0};
     const char *comma = "";

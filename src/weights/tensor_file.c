@@ -13,7 +13,7 @@ struct hm_tensor_file {
     hm_map map;           /* empty when the memory is the caller's */
     hm_safetensors *safe; /* or */
     hm_checkpoint torch;
-    const hm_safetensor **sorted; /* [n] by name */
+    const hm_safetensor **sorted; /* [n] of `torch` by name; a safetensors file finds for itself */
     size_t n;
 };
 
@@ -24,7 +24,7 @@ static int compare_names(const void *a, const void *b) {
 static hm_status sort_names(hm_tensor_file *f) {
     HM_TRY(hm_alloc(&f->sorted, f->n, sizeof *f->sorted));
     for (size_t i = 0; i < f->n; i++)
-        f->sorted[i] = hm_tensor_file_at(f, i);
+        f->sorted[i] = &f->torch.tensors[i];
     if (f->n > 1)
         qsort(f->sorted, f->n, sizeof *f->sorted, compare_names);
     for (size_t i = 1; i < f->n; i++)
@@ -45,15 +45,12 @@ static hm_status open_safe(hm_tensor_file *f, const void *data, size_t len, bool
 static hm_status open_torch(hm_tensor_file *f, const void *data, size_t len, bool averages) {
     HM_TRY(hm_checkpoint_open(&f->torch, f->path, data, len, averages));
     f->n = f->torch.n;
-    return HM_OK;
+    return sort_names(f);
 }
 
 static hm_status open_memory(hm_tensor_file *f, const void *data, size_t len, bool averages) {
-    if (hm_torch_recognise(data, len) == HM_TORCH_NONE)
-        HM_TRY(open_safe(f, data, len, averages));
-    else
-        HM_TRY(open_torch(f, data, len, averages));
-    return sort_names(f);
+    return hm_torch_recognise(data, len) == HM_TORCH_NONE ? open_safe(f, data, len, averages)
+                                                          : open_torch(f, data, len, averages);
 }
 
 static hm_status start(hm_tensor_file **out, const char *path) {
@@ -112,6 +109,8 @@ const hm_safetensor *hm_tensor_file_at(const hm_tensor_file *f, size_t i) {
 const hm_safetensor *hm_tensor_file_find(const hm_tensor_file *f, const char *name) {
     const hm_safetensor wanted = {.name = name};
     const hm_safetensor *const key = &wanted;
+    if (f->safe != NULL)
+        return hm_safetensors_find(f->safe, name);
     const hm_safetensor *const *const hit = f->n > 0 ? bsearch(&key, f->sorted, f->n, sizeof key, compare_names) : NULL;
     return hit != NULL ? *hit : NULL;
 }

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/dtype.h"
 #include "io/atomic.h"
 #include "io/pickle_write.h"
 #include "io/zip_write.h"
 #include "weights/tensor_file.h"
+#include "weights/weights_number.h"
 
 #define GOLDEN HM_GOLDEN_DIR "/checkpoint/"
 #define PATH   "test_torch_file.tmp.pth"
@@ -58,22 +58,16 @@ static void message_has(const char *word) {
 static double number_at(const hm_safetensor *t, size_t i) {
     const uint8_t *const p = (const uint8_t *)t->data + i * hm_st_dtype_size(t->dtype);
     double d;
-    float f;
     int64_t n;
-    uint16_t h;
     switch (t->dtype) {
-    case HM_ST_F64:
+    case HM_ST_F64: /* in full */
         memcpy(&d, p, sizeof d);
         return d;
-    case HM_ST_F32:
-        memcpy(&f, p, sizeof f);
-        return (double)f;
     case HM_ST_I64:
         memcpy(&n, p, sizeof n);
         return (double)n;
     default:
-        memcpy(&h, p, sizeof h);
-        return (double)(t->dtype == HM_ST_F16 ? hm_f16_to_f32(h) : hm_bf16_to_f32(h));
+        return (double)hm_weights_number(t, i);
     }
 }
 
