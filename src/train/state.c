@@ -14,6 +14,7 @@
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "weights/file_tensor.h"
 
 #define FORMAT "halfmask state 1"
 #define NAME   "state_%012" PRId64 ".safetensors"
@@ -76,11 +77,64 @@ static uLong sum_of_tensor(uLong sum, const hm_safetensor *t) {
     return crc32_z(sum, t->data, t->bytes);
 }
 
-/* ---- writing */
+/* ---- the states of a folder */
 
-static hm_st_dtype stored_as(hm_dtype dtype) {
-    return dtype == HM_F16 ? HM_ST_F16 : dtype == HM_BF16 ? HM_ST_BF16 : HM_ST_F32;
+static int falling(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
 }
+
+/* Whether a folder's entry is a state; its batches into *runs. */
+static bool is_state(const char *name, int64_t *runs) {
+    int end = 0;
+    return sscanf(name, "state_%" SCNd64 ".safetensors%n", runs, &end) == 1 && end > 0 && name[end] == '\0';
+}
+
+/* *runs = the batches of the folder's states [*n], the newest first; free(). A folder that is not there has none. */
+static hm_status list_states(const char *dir, int64_t **runs, size_t *n) {
+    DIR *const d = opendir(dir);
+    size_t cap = 0;
+    hm_status st = HM_OK;
+    *runs = NULL;
+    *n = 0;
+    if (d == NULL && errno == ENOENT)
+        return HM_OK;
+    if (d == NULL)
+        HM_FAIL(HM_ERR_IO, "cannot read the folder %s: %s", dir, strerror(errno));
+    for (const struct dirent *e; st == HM_OK && (e = readdir(d)) != NULL;) {
+        int64_t of;
+        if (!is_state(e->d_name, &of))
+            continue;
+        st = hm_grow(runs, &cap, *n + 1, sizeof **runs);
+        if (st == HM_OK)
+            (*runs)[(*n)++] = of;
+    }
+    closedir(d);
+    if (*n > 1)
+        qsort(*runs, *n, sizeof **runs, falling);
+    return st;
+}
+
+static void state_path(char path[static PATH], const char *dir, int64_t runs) {
+    snprintf(path, PATH, "%s/" NAME, dir, runs);
+}
+
+/* One that cannot be removed only takes room. */
+static hm_status remove_others(const char *dir, int64_t a, int64_t b) {
+    int64_t *runs;
+    size_t n;
+    const hm_status st = list_states(dir, &runs, &n);
+    for (size_t i = 0; st == HM_OK && i < n; i++) {
+        char path[PATH];
+        state_path(path, dir, runs[i]);
+        if (runs[i] != a && runs[i] != b)
+            unlink(path);
+    }
+    free(runs);
+    return st;
+}
+
+/* ---- writing */
 
 static hm_status list(hm_safetensor *to, const hm_store *tensors, size_t i) {
     hm_shape shape;
@@ -89,13 +143,7 @@ static hm_status list(hm_safetensor *to, const hm_store *tensors, size_t i) {
     const void *const data = hm_store_read(tensors, i, &name, &shape, &dtype);
     if (data == NULL)
         return HM_ERR_INTERNAL; /* with the message of the copy that failed */
-    *to = (hm_safetensor){.name = name,
-                          .dtype = stored_as(dtype),
-                          .rank = shape.rank,
-                          .data = data,
-                          .bytes = (size_t)hm_shape_count(shape) * hm_dtype_size(dtype)};
-    for (int k = 0; k < shape.rank; k++)
-        to->shape[k] = shape.dim[k];
+    *to = hm_file_tensor(name, shape, dtype, data);
     return HM_OK;
 }
 
@@ -109,28 +157,6 @@ static hm_status write_file(const char *path, const hm_safetensor *tensors, size
     return hm_safetensors_write(path, tensors, n, m->pairs, m->n);
 }
 
-/* Whether a folder's entry is a state; its batches into *runs. */
-static bool is_state(const char *name, int64_t *runs) {
-    int end = 0;
-    return sscanf(name, "state_%" SCNd64 ".safetensors%n", runs, &end) == 1 && end > 0 && name[end] == '\0';
-}
-
-static hm_status remove_others(const char *dir, int64_t a, int64_t b) {
-    DIR *const d = opendir(dir);
-    if (d == NULL)
-        HM_FAIL(HM_ERR_IO, "cannot read the folder %s: %s", dir, strerror(errno));
-    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
-        int64_t runs;
-        char path[PATH];
-        if (!is_state(e->d_name, &runs) || runs == a || runs == b)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        unlink(path); /* one that stays only takes room */
-    }
-    closedir(d);
-    return HM_OK;
-}
-
 hm_status hm_state_write(const char *dir, const hm_store *tensors, const hm_state *s,
                          const hm_state_settings *settings) {
     const size_t n = hm_store_count(tensors);
@@ -138,7 +164,7 @@ hm_status hm_state_write(const char *dir, const hm_store *tensors, const hm_stat
     metadata m = {0};
     char path[PATH];
     hm_status st = HM_OK;
-    snprintf(path, sizeof path, "%s/" NAME, dir, s->runs);
+    state_path(path, dir, s->runs);
     describe(&m, s, settings);
     HM_TRY(hm_alloc(&all, n + 1, sizeof *all));
     for (size_t i = 0; i < n && st == HM_OK; i++)
@@ -243,42 +269,34 @@ static hm_status open_file(hm_state_file **out, const char *path) {
     return HM_OK;
 }
 
-/* The newest state of the folder with fewer batches than `below`; -1: none. */
-static hm_status newest(const char *dir, int64_t below, int64_t *out) {
-    DIR *const d = opendir(dir);
-    *out = -1;
-    if (d == NULL && errno == ENOENT)
-        return HM_OK;
-    if (d == NULL)
-        HM_FAIL(HM_ERR_IO, "cannot read the folder %s: %s", dir, strerror(errno));
-    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
-        int64_t runs;
-        if (is_state(e->d_name, &runs) && runs < below && runs > *out)
-            *out = runs;
-    }
-    closedir(d);
-    return HM_OK;
-}
-
-hm_status hm_state_open(hm_state_file **out, const char *path, void (*note)(void *user, const char *text), void *user) {
-    struct stat info;
-    *out = NULL;
-    if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
-        return open_file(out, path);
-    hm_status bad = HM_OK;
-    for (int64_t below = INT64_MAX, runs; *out == NULL; below = runs) {
-        char file[PATH], text[PATH + 600];
-        HM_TRY(newest(path, below, &runs));
-        if (runs < 0)
-            return bad;
-        snprintf(file, sizeof file, "%s/" NAME, path, runs);
-        bad = open_file(out, file);
-        if (bad == HM_OK || note == NULL)
+/* The first of the folder's states that is sound; the status of the last that was tried. */
+static hm_status open_newest(hm_state_file **out, const char *dir, const int64_t *runs, size_t n,
+                             void (*note)(void *user, const char *text), void *user) {
+    hm_status st = HM_OK;
+    for (size_t i = 0; i < n && *out == NULL; i++) {
+        char path[PATH], text[PATH + 600];
+        state_path(path, dir, runs[i]);
+        st = open_file(out, path);
+        if (st == HM_OK || note == NULL)
             continue;
         snprintf(text, sizeof text, "%s: the state before it is used", hm_error_message());
         note(user, text);
     }
-    return HM_OK;
+    return st;
+}
+
+hm_status hm_state_open(hm_state_file **out, const char *path, void (*note)(void *user, const char *text), void *user) {
+    struct stat info;
+    int64_t *runs;
+    size_t n;
+    *out = NULL;
+    if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
+        return open_file(out, path);
+    hm_status st = list_states(path, &runs, &n);
+    if (st == HM_OK)
+        st = open_newest(out, path, runs, n, note, user);
+    free(runs);
+    return st;
 }
 
 hm_status hm_state_check(const hm_state_file *f, const hm_state_settings *now) {
@@ -295,13 +313,6 @@ hm_status hm_state_check(const hm_state_file *f, const hm_state_settings *now) {
     return HM_OK;
 }
 
-static bool same_shape(const hm_safetensor *t, hm_shape s) {
-    bool same = t->rank == s.rank;
-    for (int k = 0; same && k < s.rank; k++)
-        same = t->shape[k] == s.dim[k];
-    return same;
-}
-
 hm_status hm_state_load(const hm_state_file *f, hm_store *to, const char *without) {
     for (size_t i = 0; i < hm_store_count(to); i++) {
         hm_shape shape;
@@ -312,7 +323,7 @@ hm_status hm_state_load(const hm_state_file *f, hm_store *to, const char *withou
         if (strncmp(name, without, strlen(without)) == 0)
             continue;
         const hm_safetensor *const t = hm_safetensors_find(f->file, name);
-        if (t == NULL || t->dtype != stored_as(dtype) || !same_shape(t, shape))
+        if (t == NULL || t->dtype != hm_file_dtype(dtype) || !hm_file_tensor_is(t, shape))
             HM_FAIL(HM_ERR_FORMAT, "%s has no tensor %s as this run needs it: it is of another kind of run", f->path,
                     name);
         memcpy(hm_store_data(to, name, &shape, &dtype), t->data, t->bytes);

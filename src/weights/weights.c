@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "model/rfdetr.h"
 #include "ops/resize/resize.h"
+#include "weights/file_tensor.h"
 #include "weights/tensor_file.h"
 #include "weights/weights_classes.h"
 #include "weights/weights_graph.h"
@@ -66,13 +67,6 @@ static const char *file_shape(const hm_safetensor *t, char buf[static 96]) {
     return hm_shape_text(s, buf);
 }
 
-static bool shape_is(const hm_safetensor *t, hm_shape s) {
-    bool same = t->rank == s.rank;
-    for (int i = 0; same && i < s.rank; i++)
-        same = t->shape[i] == s.dim[i];
-    return same;
-}
-
 static bool is_class_head(const char *name) {
     return strncmp(name, CLASS_HEAD, strlen(CLASS_HEAD)) == 0 || strncmp(name, ENC_HEAD, strlen(ENC_HEAD)) == 0;
 }
@@ -97,7 +91,6 @@ static bool has_decoder_layer(const hm_weights *w, int i) {
     return hm_tensor_file_find(w->file, name) != NULL;
 }
 
-/* Whether the file's tensors can only be this variant's. */
 /* The tensor that only models with this kind of mask head have; NULL for detection. */
 static const char *mask_head_of(const hm_model_config *c) {
     return c->mask_grid > 0 ? "mask_head.layers.0.weight" : c->segmentation ? "segmentation_head.bias" : NULL;
@@ -112,6 +105,7 @@ static bool has_mask_head(const hm_weights *w, const hm_model_config *c) {
     return same;
 }
 
+/* Whether the file's tensors can only be this variant's. */
 static bool looks_like(const hm_weights *w, const hm_model_config *c) {
     const hm_safetensor *const positions = hm_tensor_file_find(w->file, POSITIONS);
     const hm_safetensor *const patches = hm_tensor_file_find(w->file, PATCHES);
@@ -119,8 +113,9 @@ static bool looks_like(const hm_weights *w, const hm_model_config *c) {
     const int64_t grid = c->positional_encoding_size, C = c->encoder_hidden, p = c->patch_size;
     if (positions == NULL || patches == NULL || queries == NULL)
         return false;
-    return shape_is(positions, HM_SHAPE(1, 1 + grid * grid, C)) && shape_is(patches, HM_SHAPE(C, 3, p, p)) &&
-           shape_is(queries, HM_SHAPE((int64_t)c->num_queries * c->group_detr, c->hidden_dim)) &&
+    return hm_file_tensor_is(positions, HM_SHAPE(1, 1 + grid * grid, C)) &&
+           hm_file_tensor_is(patches, HM_SHAPE(C, 3, p, p)) &&
+           hm_file_tensor_is(queries, HM_SHAPE((int64_t)c->num_queries * c->group_detr, c->hidden_dim)) &&
            has_decoder_layer(w, c->dec_layers - 1) && !has_decoder_layer(w, c->dec_layers) && has_mask_head(w, c);
 }
 
@@ -192,7 +187,7 @@ static hm_status check_tensor(const hm_weights *w, const hm_tensor *t) {
     const hm_safetensor *const s = hm_tensor_file_find(w->file, t->name);
     if (s == NULL)
         HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which %s needs", w->path, t->name, w->config.name);
-    if (!shape_is(s, t->shape))
+    if (!hm_file_tensor_is(s, t->shape))
         HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but %s needs %s", w->path, t->name, file_shape(s, a),
                 w->config.name, hm_shape_text(t->shape, b));
     if (!hm_weights_is_float(s->dtype))
@@ -361,7 +356,7 @@ static hm_status load(const hm_weights *w, hm_store *store, bool adapt) {
             HM_TRY(copy_positions(w, s, dst, shape));
             continue;
         }
-        if (!shape_is(s, shape) && !(adapt && is_class_head(name) && same_rows(s, shape)))
+        if (!hm_file_tensor_is(s, shape) && !(adapt && is_class_head(name) && same_rows(s, shape)))
             HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but the model needs %s", w->path, name,
                     file_shape(s, a), hm_shape_text(shape, b));
         HM_TRY(copy_numbers(w, s, dst, (size_t)hm_shape_count(shape)));

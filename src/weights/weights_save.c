@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/safetensors.h"
 #include "weights/checkpoint_save.h"
+#include "weights/file_tensor.h"
 #include "weights/weights_graph.h"
 
 enum { NAME_SIZE = 320, ID_SIZE = 24 };
@@ -46,11 +47,7 @@ static hm_status list_tensors(hm_safetensor **tensors, size_t *n, const hm_graph
             continue;
         const float *data;
         HM_TRY(find_data(&data, store, prefix, t->name, t->shape));
-        hm_safetensor *const s = &(*tensors)[(*n)++];
-        *s = (hm_safetensor){.name = t->name, .dtype = HM_ST_F32, .rank = t->shape.rank, .data = data};
-        for (int k = 0; k < t->shape.rank; k++)
-            s->shape[k] = t->shape.dim[k];
-        s->bytes = (size_t)hm_count(t) * sizeof(float);
+        (*tensors)[(*n)++] = hm_file_tensor(t->name, t->shape, HM_F32, data);
     }
     return HM_OK;
 }
