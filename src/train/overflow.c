@@ -54,7 +54,7 @@ hm_status hm_overflow_report(hm_training *t, const hm_losses *l) {
                          l->scale_used, l->scale_next, l->cause);
     if (!stuck)
         return HM_OK;
-    HM_TRY(hm_training_keep(t, HM_KEEP_LAST, t->epoch, t->batch_of_epoch));
+    HM_TRY(hm_training_keep(t, HM_KEEP_LAST));
     HM_TRY(hm_training_saved(t));
     HM_FAIL(HM_ERR_FORMAT,
             "step %lld cannot be made even with a loss scale of %.0f; %s; no weight was touched, " HM_LAST

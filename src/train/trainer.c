@@ -4,34 +4,34 @@
 
 #include "train/training.h"
 
-static hm_status after_step(hm_training *t, int64_t epoch) {
+static hm_status after_step(hm_training *t) {
     const hm_losses *const losses = &t->losses;
     hm_progress_value values[8];
     if (t->progress != NULL)
-        hm_progress_step(t->progress, epoch + 1, t->batch_of_epoch, values, hm_training_brief(t, losses, values),
+        hm_progress_step(t->progress, t->epoch + 1, t->batch_of_epoch, values, hm_training_brief(t, losses, values),
                          hm_progress_memory());
     if (!losses->overflow && t->step % HM_LOG_EVERY != 0)
         return HM_OK;
-    HM_TRY(hm_training_record(t, epoch, losses));
+    HM_TRY(hm_training_record(t, losses));
     HM_TRY(hm_metrics_csv_write_row(t->csv));
     return losses->overflow ? hm_overflow_report(t, losses) : HM_OK;
 }
 
 /* Looks at outcomes until no more than `left` are open. */
-static hm_status look(hm_training *t, int64_t epoch, int left) {
+static hm_status look(hm_training *t, int left) {
     while (t->runs - t->seen > left) {
         bool done;
         HM_TRY(hm_training_outcome(t, &done));
         if (done)
-            HM_TRY(after_step(t, epoch));
+            HM_TRY(after_step(t));
     }
     return HM_OK;
 }
 
 /* Between two optimizer steps, whose outcomes are then looked at. */
-static hm_status keep_state(hm_training *t, int64_t epoch, int64_t batch) {
-    HM_TRY(look(t, epoch, 0));
-    return hm_training_keep(t, HM_KEEP_STATE, epoch, batch);
+static hm_status keep_state(hm_training *t) {
+    HM_TRY(look(t, 0));
+    return hm_training_keep(t, HM_KEEP_STATE);
 }
 
 static bool stops(const hm_training *t) {
@@ -40,12 +40,12 @@ static bool stops(const hm_training *t) {
 
 static bool is_due(const hm_training *t) {
     const int32_t every = t->options->checkpoint_steps;
-    return every > 0 && t->runs > 0 && t->runs % ((int64_t)every * t->accumulate) == 0;
+    return every > 0 && t->runs > 0 && t->runs % ((int64_t)every * t->accumulate) == 0 && t->runs != t->state_last;
 }
 
 /* From t->batch_of_epoch on; ends earlier when the run is to stop. */
-static hm_status train_epoch(hm_training *t, int64_t epoch) {
-    HM_TRY(hm_loader_epoch(t->train_loader, epoch, t->batch_of_epoch));
+static hm_status train_epoch(hm_training *t) {
+    HM_TRY(hm_loader_epoch(t->train_loader, t->epoch, t->batch_of_epoch));
     if (t->progress != NULL)
         hm_progress_begin(t->progress, "train", t->options->epochs, hm_loader_batches(t->train_loader),
                           t->options->batch_size);
@@ -53,52 +53,56 @@ static hm_status train_epoch(hm_training *t, int64_t epoch) {
         const hm_batch *batch;
         if (stops(t) && t->runs % t->accumulate == 0)
             return HM_OK;
-        if (is_due(t) && t->runs != t->state_last)
-            HM_TRY(keep_state(t, epoch, t->batch_of_epoch));
+        if (is_due(t))
+            HM_TRY(keep_state(t));
         HM_TRY(hm_loader_next(t->train_loader, &batch));
         if (batch == NULL)
-            return look(t, epoch, 0);
+            return look(t, 0);
         HM_TRY(hm_training_batch(t, batch));
-        HM_TRY(look(t, epoch, t->late));
+        HM_TRY(look(t, t->late));
     }
 }
 
 /* A validation can take longer than a system that shuts down waits, so the state is saved before it, too. */
-static hm_status validate(hm_training *t, int64_t epoch) {
-    const int64_t epochs = t->options->epochs;
-    if (epoch + 1 != epochs && (epoch + 1) % t->options->eval_interval != 0)
+static hm_status validate(hm_training *t) {
+    const int64_t done = t->epoch + 1;
+    if (done != t->options->epochs && done % t->options->eval_interval != 0)
         return HM_OK;
-    HM_TRY(hm_training_keep(t, HM_KEEP_STATE, epoch, t->batch_of_epoch));
-    return hm_training_validate(t, epoch);
+    HM_TRY(hm_training_keep(t, HM_KEEP_STATE));
+    return hm_training_validate(t);
 }
 
-static hm_status end_epoch(hm_training *t, int64_t epoch) {
-    HM_TRY(validate(t, epoch));
-    HM_TRY(hm_training_keep(t, HM_KEEP_STATE | HM_KEEP_LAST | (t->is_best ? HM_KEEP_BEST : 0), epoch + 1, 0));
-    t->is_best = false;
+static hm_status end_epoch(hm_training *t) {
+    HM_TRY(validate(t));
+    t->epoch++;
     t->batch_of_epoch = 0;
+    HM_TRY(hm_training_keep(t, HM_KEEP_STATE | HM_KEEP_LAST | (t->is_best ? HM_KEEP_BEST : 0)));
+    t->is_best = false;
     return HM_OK;
 }
 
-static hm_status stop(hm_training *t, hm_train_result *result) {
-    HM_TRY(keep_state(t, t->epoch, t->batch_of_epoch));
-    HM_TRY(hm_training_saved(t));
-    *result = (hm_train_result){.steps = t->step, .best = t->best, .test_ap = NAN, .test_ap50 = NAN, .stopped = true};
-    result->seconds = hm_training_clock() - t->started;
-    if (t->progress != NULL)
-        hm_progress_end(t->progress);
+/* To the last epoch, unless the run is to stop. */
+static hm_status train(hm_training *t) {
+    while (t->epoch < t->options->epochs) {
+        HM_TRY(train_epoch(t));
+        if (stops(t))
+            return keep_state(t);
+        HM_TRY(end_epoch(t));
+    }
     return HM_OK;
 }
 
 static hm_status run(hm_training *t, hm_train_result *result) {
-    for (; t->epoch < t->options->epochs; t->epoch++) {
-        HM_TRY(train_epoch(t, t->epoch));
-        if (stops(t))
-            return stop(t, result);
-        HM_TRY(end_epoch(t, t->epoch));
-    }
+    HM_TRY(train(t));
     HM_TRY(hm_training_saved(t));
-    return hm_training_finish(t, result);
+    *result = (hm_train_result){
+        .steps = t->step, .stopped = t->epoch < t->options->epochs, .best = t->best, .test_ap = NAN, .test_ap50 = NAN};
+    if (!result->stopped)
+        HM_TRY(hm_training_finish(t, result));
+    result->seconds = hm_training_clock() - t->started;
+    if (t->progress != NULL)
+        hm_progress_end(t->progress);
+    return HM_OK;
 }
 
 hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result) {

@@ -132,16 +132,16 @@ hm_status hm_overflow_describe(hm_training *t, int64_t run, char *out, size_t si
 hm_status hm_overflow_report(hm_training *t, const hm_losses *losses);
 
 /* Judges the validation split, writes its row, notes whether the weights are the best (t->is_best). */
-hm_status hm_training_validate(hm_training *t, int64_t epoch);
+hm_status hm_training_validate(hm_training *t);
 /* training_save.c. Copies everything stored and goes on while it is written into output_dir: weights (averages, if
- * there are) as the last, as the best; the state of the run, from which it can go on with batch `batch` of epoch
- * `epoch`. A failure is told by the next call, or by hm_training_saved, which waits. */
+ * there are) as the last, as the best; the state of the run, from which it can go on with the batch and epoch
+ * of t. A failure is told by the next call, or by hm_training_saved, which waits. */
 enum { HM_KEEP_LAST = 1, HM_KEEP_BEST = 2, HM_KEEP_STATE = 4 };
-hm_status hm_training_keep(hm_training *t, unsigned what, int64_t epoch, int64_t batch);
+hm_status hm_training_keep(hm_training *t, unsigned what);
 hm_status hm_training_saved(hm_training *t);
 /* Takes up the state that options.resume names, if there is one. */
 hm_status hm_training_resume(hm_training *t);
-/* Judges the test split with the best weights; draws the curves; fills *result. */
+/* Judges the test split with the best weights, into *result; draws the curves. */
 hm_status hm_training_finish(hm_training *t, hm_train_result *result);
 
 /* "output_dir/name"; free(). */
@@ -151,7 +151,7 @@ hm_status hm_training_write_config(const hm_training *t);
 /* Values for the bar: loss and its parts. Returns their number. */
 size_t hm_training_brief(const hm_training *t, const hm_losses *losses, hm_progress_value *values);
 /* The row of a step, under upstream's names; not yet written. */
-hm_status hm_training_record(hm_training *t, int64_t epoch, const hm_losses *losses);
+hm_status hm_training_record(hm_training *t, const hm_losses *losses);
 double hm_training_clock(void); /* seconds */
 
 #endif

@@ -97,8 +97,8 @@ static hm_status record_terms(hm_training *t, const hm_losses *losses) {
     return HM_OK;
 }
 
-hm_status hm_training_record(hm_training *t, int64_t epoch, const hm_losses *losses) {
-    HM_TRY(hm_metrics_csv_set(t->csv, "epoch", (double)epoch));
+hm_status hm_training_record(hm_training *t, const hm_losses *losses) {
+    HM_TRY(hm_metrics_csv_set(t->csv, "epoch", (double)t->epoch));
     const int64_t step = losses->overflow ? t->step : t->step - 1; /* the one that was made or tried */
     HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)step));
     HM_TRY(hm_metrics_csv_set(t->csv, "train/loss", losses->total));

@@ -84,7 +84,7 @@ hm_status hm_training_saved(hm_training *t) {
     return t->writer != NULL ? hm_background_wait(t->writer) : HM_OK;
 }
 
-hm_status hm_training_keep(hm_training *t, unsigned what, int64_t epoch, int64_t batch) {
+hm_status hm_training_keep(hm_training *t, unsigned what) {
     if (t->writer == NULL)
         HM_TRY(hm_background_new(&t->writer));
     HM_TRY(hm_training_saved(t));
@@ -96,8 +96,8 @@ hm_status hm_training_keep(hm_training *t, unsigned what, int64_t epoch, int64_t
         t->state_last = t->runs;
     }
     t->kept_what = what;
-    t->kept_state = (hm_state){.epoch = epoch,
-                               .batch = batch,
+    t->kept_state = (hm_state){.epoch = t->epoch,
+                               .batch = t->batch_of_epoch,
                                .runs = t->runs,
                                .step = t->step,
                                .skipped = t->skipped,

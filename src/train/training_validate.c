@@ -81,25 +81,26 @@ static hm_status refresh(hm_training *t) {
     return t->options->use_ema ? hm_weights_copy(t->judged, t->store, "ema.") : hm_store_copy(t->judged, t->store);
 }
 
-static hm_status validate_in(hm_training *t, int which, int64_t epoch) {
+static hm_status validate_in(hm_training *t, int which) {
     hm_judge_scores s = {0};
     char what[64];
     hm_status st = judge(t, which, "valid", t->valid_loader, &t->valid, &s);
-    snprintf(what, sizeof what, "epoch %lld, valid, %s", (long long)epoch + 1, hm_precision_name(t->judged_in[which]));
+    snprintf(what, sizeof what, "epoch %lld, valid, %s", (long long)t->epoch + 1,
+             hm_precision_name(t->judged_in[which]));
     if (st == HM_OK)
         say(t, what, &s);
     if (st == HM_OK)
-        st = record(t, which, epoch, "val", &s);
+        st = record(t, which, t->epoch, "val", &s);
     if (st == HM_OK && which == 0)
         note_best(t, &s);
     hm_judge_scores_free(&s);
     return st;
 }
 
-hm_status hm_training_validate(hm_training *t, int64_t epoch) {
+hm_status hm_training_validate(hm_training *t) {
     HM_TRY(refresh(t));
     for (int i = 0; i < t->n_detectors; i++)
-        HM_TRY(validate_in(t, i, epoch));
+        HM_TRY(validate_in(t, i));
     return HM_OK;
 }
 
@@ -174,12 +175,7 @@ static hm_status plot(const hm_training *t) {
 }
 
 hm_status hm_training_finish(hm_training *t, hm_train_result *result) {
-    *result = (hm_train_result){.steps = t->step, .best = t->best, .test_ap = NAN, .test_ap50 = NAN};
     if (has_test(t))
         HM_TRY(judge_test(t, result));
-    HM_TRY(plot(t));
-    result->seconds = hm_training_clock() - t->started;
-    if (t->progress != NULL)
-        hm_progress_end(t->progress);
-    return HM_OK;
+    return plot(t);
 }

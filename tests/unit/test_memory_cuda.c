@@ -112,7 +112,7 @@ static void check_running(bool multi_scale) {
         OK(hm_training_outcome(t, &done));
     }
     OK(hm_overflow_describe(t, t->runs - 1, cause, sizeof cause));
-    OK(hm_training_validate(t, 0));
+    OK(hm_training_validate(t));
     check_taken(&t->memory, before - left());
     hm_training_close(t);
 }
