@@ -99,7 +99,7 @@ static size_t stored_bytes(const hm_graph *g) {
     size_t bytes = 0;
     for (size_t i = 0; i < g->n_tensors; i++) {
         const hm_tensor *const t = g->tensors[i];
-        if ((t->storage == HM_PARAM || t->storage == HM_STATE) && t->base == NULL)
+        if (hm_is_stored(t))
             bytes += hm_stored_bytes(t->shape, t->dtype);
     }
     return bytes;

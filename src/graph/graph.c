@@ -120,7 +120,7 @@ hm_tensor *hm_graph_input(hm_graph *g, const char *name, hm_dtype dtype, hm_shap
 static hm_tensor *find_stored(hm_graph *g, const char *name) {
     for (size_t i = 0; i < g->n_tensors; i++) {
         hm_tensor *const t = g->tensors[i];
-        if ((t->storage == HM_PARAM || t->storage == HM_STATE) && t->base == NULL && strcmp(t->name, name) == 0)
+        if (hm_is_stored(t) && strcmp(t->name, name) == 0)
             return t;
     }
     return NULL;

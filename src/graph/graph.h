@@ -142,6 +142,11 @@ const char *hm_shape_text(hm_shape s, char *buf); /* buf[96] */
 size_t hm_dtype_size(hm_dtype d);
 const char *hm_dtype_name(hm_dtype d);
 
+/* A parameter or a state itself, which a store keeps; not a view of one. */
+static inline bool hm_is_stored(const hm_tensor *t) {
+    return (t->storage == HM_PARAM || t->storage == HM_STATE) && t->base == NULL;
+}
+
 static inline int64_t hm_count(const hm_tensor *t) {
     return hm_shape_count(t->shape);
 }

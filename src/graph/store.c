@@ -117,7 +117,7 @@ static hm_status add(hm_store *s, const char *name, hm_shape shape, hm_storage k
 hm_status hm_store_add(hm_store *s, const hm_graph *g) {
     for (size_t i = 0; i < g->n_tensors; i++) {
         const hm_tensor *const t = g->tensors[i];
-        if ((t->storage != HM_PARAM && t->storage != HM_STATE) || t->base != NULL)
+        if (!hm_is_stored(t))
             continue;
         const entry *const known = find(s, t->name);
         if (known == NULL) {

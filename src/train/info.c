@@ -15,17 +15,13 @@ enum { OBJECTS = 100 }; /* capacity of an image in the plan; a data set brings i
 
 /* ---- variants and sizes ---- */
 
-static bool is_stored(const hm_tensor *t) {
-    return (t->storage == HM_PARAM || t->storage == HM_STATE) && t->base == NULL;
-}
-
 static hm_status count_parameters(const hm_model_config *c, int64_t *numbers, size_t *tensors) {
     hm_graph *g = NULL;
     const hm_status st = hm_weights_graph(&g, c);
     *numbers = 0;
     *tensors = 0;
     for (size_t i = 0; st == HM_OK && i < g->n_tensors; i++)
-        if (is_stored(g->tensors[i])) {
+        if (hm_is_stored(g->tensors[i])) {
             *numbers += hm_count(g->tensors[i]);
             (*tensors)++;
         }

@@ -50,7 +50,7 @@ static hm_status split_update(hm_step *s, const hm_model_config *c, const hm_opt
         params[i] = hm_graph_param(s->update, p->name, p->shape);
         if (s->grads[i] == NULL)
             continue;
-        const char *const name = hm_graph_text(s->graph, "grad.%s", p->name);
+        const char *const name = hm_graph_text(s->graph, HM_STATE_SUM "%s", p->name);
         known[n] = hm_graph_state(s->graph, name, p->shape);
         grads[n++] = s->grads[i];
         sums[i] = hm_graph_state(s->update, name, p->shape);

@@ -6,6 +6,8 @@
 #include "loss/criterion.h"
 #include "optim/optimizer.h"
 
+#define HM_STATE_SUM "grad." /* before a parameter's name: its gradients' sum over the batches of an update */
+
 typedef struct hm_step_options {
     hm_model_options model;
     int64_t targets; /* capacity T of an image */
@@ -13,7 +15,8 @@ typedef struct hm_step_options {
     hm_optim_options optim;
     hm_precision precision;
     const char *precision_override; /* see graph/precision.h; NULL: none */
-    bool accumulate; /* gradients are added up in states "grad.<parameter>" and the update is a graph of its own */
+    bool accumulate; /* gradients are added up in states HM_STATE_SUM "<parameter>" and the update is a graph of its own
+                      */
 } hm_step_options;
 
 typedef struct hm_step {

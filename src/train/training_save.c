@@ -9,7 +9,7 @@
 #include "train/training.h"
 #include "weights/weights.h"
 
-#define PASSING "grad." /* sums over the batches of a step: between two steps nothing depends on them */
+#define PASSING HM_STATE_SUM /* between two steps nothing depends on them */
 
 /* ---- writing */
 
