@@ -7,8 +7,8 @@
 
 #include "base/mem.h"
 #include "base/progress.h"
-#include "ops/linear/linear.h"
 #include "train/bench_batch.h"
+#include "train/bench_peak.h"
 #include "train/bench_table.h"
 #include "train/training.h"
 #include "weights/weights.h"
@@ -43,43 +43,6 @@ static hm_exec_options exec_options(const bench *k, bool profile) {
     return o;
 }
 
-/* ---- a plain product, through the same library call as the model's */
-
-static hm_status time_product(hm_exec *e, double *flop_per_second) {
-    double best = INFINITY;
-    for (int i = 0; i < 8; i++) {
-        const double t = hm_training_clock();
-        HM_TRY(hm_exec_run(e, 0, i));
-        if (hm_exec_cuda(e) != NULL)
-            HM_TRY(hm_cuda_wait(hm_exec_cuda(e)));
-        best = fmin(best, hm_training_clock() - t);
-    }
-    *flop_per_second = 2.0 * 2048 * 2048 * 2048 / best;
-    return HM_OK;
-}
-
-static hm_status measure_peak(bench *k) {
-    const hm_exec_options eo = exec_options(k, false);
-    hm_graph *g = NULL;
-    hm_store *store = NULL;
-    hm_exec *e = NULL;
-    hm_status st;
-    HM_TRY(hm_graph_create(&g));
-    hm_tensor *const x = hm_graph_input(g, "x", HM_F32, HM_SHAPE(2048, 2048));
-    hm_tensor *const w = hm_graph_param(g, "w", HM_SHAPE(2048, 2048));
-    hm_graph_output(g, hm_linear(g, x, w, NULL, HM_ACT_NONE), "y");
-    HM_TRY_TO(st, done, hm_store_create(&store));
-    HM_TRY_TO(st, done, hm_store_add(store, g));
-    HM_TRY_TO(st, done, hm_graph_precision(g, on_gpu(k) ? k->request.step.precision : HM_PRECISION_FP32, NULL));
-    HM_TRY_TO(st, done, hm_exec_create(&e, g, store, &eo));
-    HM_TRY_TO(st, done, time_product(e, &k->peak));
-done:
-    hm_exec_free(e);
-    hm_store_free(store);
-    hm_graph_free(g);
-    return st;
-}
-
 /* ---- before the first step */
 
 static hm_status make_request(bench *k) {
@@ -104,19 +67,6 @@ static hm_status make_request(bench *k) {
     return hm_precision_check(r->step.precision, r->device);
 }
 
-/* True modes store half weights: those are made in fp32 and rounded. */
-static hm_status fill_weights(const bench *k) {
-    hm_store *full = NULL;
-    if (!hm_precision_true(k->request.step.precision))
-        return hm_model_init(&k->request.config, k->store, 1);
-    HM_TRY(hm_weights_store(&full, &k->request.config));
-    hm_status st = hm_model_init(&k->request.config, full, 1);
-    if (st == HM_OK)
-        st = hm_store_copy(k->store, full);
-    hm_store_free(full);
-    return st;
-}
-
 static hm_status prepare(bench *k) {
     const hm_bench_options *const o = k->o;
     char words[640];
@@ -126,16 +76,21 @@ static hm_status prepare(bench *k) {
     if (o->count && !on_gpu(k))
         HM_FAIL(HM_ERR_ARG, "count is of what a step does to the GPU: give device cuda");
     HM_TRY(hm_step_build(&k->step, &k->request.config, &k->request.step));
-    HM_TRY(hm_memory_plan(&k->memory, &k->request));
+    HM_TRY(hm_memory_plan_built(&k->memory, &k->request, (const hm_step *const[]){k->step}, 1));
     HM_TRY(hm_memory_check(&k->memory, &k->request, 0, words, sizeof words));
     fprintf(k->to, "memory       %s\n", words);
-    HM_TRY(measure_peak(k));
+    const hm_exec_options eo = exec_options(k, false);
+    HM_TRY(hm_bench_peak(&k->peak, &eo, on_gpu(k) ? k->request.step.precision : HM_PRECISION_FP32));
     HM_TRY(hm_store_create(&k->store));
     HM_TRY(hm_store_add(k->store, k->step->graph));
     HM_TRY(hm_alloc(&k->seconds, (size_t)o->steps, sizeof *k->seconds));
-    HM_TRY(fill_weights(k));
+    HM_TRY(hm_weights_start(k->store, &k->request.config, k->request.step.precision, 1, NULL));
     return hm_bench_batch_make(&k->batch, o->batch_size, o->objects, k->request.config.resolution,
                                k->step->criterion.targets.masks != NULL);
+}
+
+static hm_status give(const bench *k, hm_exec *e) {
+    return hm_training_give(k->step, e, &k->batch, 1, false);
 }
 
 static hm_status open_exec(const bench *k, bool profile, hm_exec **out) {
@@ -143,7 +98,7 @@ static hm_status open_exec(const bench *k, bool profile, hm_exec **out) {
     const hm_tensor *watched[HM_WATCHED_MOST];
     HM_TRY(hm_exec_create(out, k->step->graph, k->store, &eo));
     HM_TRY(hm_exec_watch(*out, watched, hm_training_watched(k->step, k->step->graph, watched)));
-    return hm_bench_batch_give(&k->batch, k->step, *out);
+    return give(k, *out);
 }
 
 static hm_status loss_of(hm_exec *e, int ago, float *loss) {
@@ -154,7 +109,7 @@ static hm_status loss_of(hm_exec *e, int ago, float *loss) {
 
 static hm_status step_on_gpu(const bench *k, hm_exec *e, int i) {
     float loss;
-    HM_TRY(hm_bench_batch_give(&k->batch, k->step, e));
+    HM_TRY(give(k, e));
     HM_TRY(hm_exec_run(e, 1, i));
     return loss_of(e, i > 0, &loss); /* the one before, as the trainer does */
 }
@@ -223,7 +178,7 @@ static hm_status run_profiled(bench *k, hm_exec *e, profile *p) {
         float loss;
         const double begun = hm_training_clock();
         p->seen = hm_cuda_count().launches;
-        HM_TRY(hm_bench_batch_give(&k->batch, k->step, e));
+        HM_TRY(give(k, e));
         HM_TRY(hm_exec_run(e, 1, i));
         HM_TRY(loss_of(e, 0, &loss));
         if (i == 0)

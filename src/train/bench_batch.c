@@ -37,15 +37,3 @@ hm_status hm_bench_batch_make(hm_batch *out, int32_t images, int32_t objects, in
     out->n = images;
     return HM_OK;
 }
-
-hm_status hm_bench_batch_give(const hm_batch *b, const hm_step *s, hm_exec *e) {
-    const hm_targets *const t = &s->criterion.targets;
-    const float one = 1;
-    HM_TRY(hm_exec_write(e, s->model->images, b->images));
-    HM_TRY(hm_exec_write(e, t->counts, b->counts));
-    HM_TRY(hm_exec_write(e, t->labels, b->labels));
-    HM_TRY(hm_exec_write(e, t->boxes, b->boxes));
-    if (t->masks != NULL)
-        HM_TRY(hm_exec_write(e, t->masks, b->masks));
-    return hm_exec_write(e, s->seed, &one);
-}

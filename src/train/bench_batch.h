@@ -4,12 +4,8 @@
 #define HM_TRAIN_BENCH_BATCH_H
 
 #include "data/batch.h"
-#include "graph/exec.h"
-#include "train/step.h"
 
 /* `images` of side x side pixels with `objects` each, of three classes. hm_batch_free. */
 hm_status hm_bench_batch_make(hm_batch *out, int32_t images, int32_t objects, int32_t side, bool masks);
-/* Hands it to a step's next run. */
-hm_status hm_bench_batch_give(const hm_batch *b, const hm_step *s, hm_exec *e);
 
 #endif

@@ -31,7 +31,7 @@ static size_t gather(const hm_graph *g, const hm_tensor **list) {
     size_t n = 0;
     for (size_t i = 0; g != NULL && i < g->n_tensors; i++) {
         const hm_tensor *const t = g->tensors[i];
-        if ((t->storage == HM_PARAM || t->storage == HM_STATE) && t->base == NULL)
+        if (hm_is_stored(t))
             list[n++] = t;
     }
     return n;
@@ -42,10 +42,10 @@ static int by_name(const void *a, const void *b) {
 }
 
 static void add_stored(hm_memory *m, const hm_tensor *t) {
-    size_t *const to = t->storage == HM_PARAM              ? &m->weights
-                       : strncmp(t->name, "grad.", 5) == 0 ? &m->gradients
-                       : strncmp(t->name, "ema.", 4) == 0  ? &m->averages
-                                                           : &m->moments;
+    size_t *const to = t->storage == HM_PARAM                                      ? &m->weights
+                       : strncmp(t->name, HM_STATE_SUM, strlen(HM_STATE_SUM)) == 0 ? &m->gradients
+                       : strncmp(t->name, "ema.", 4) == 0                          ? &m->averages
+                                                                                   : &m->moments;
     *to += hm_stored_bytes(t->shape, t->dtype);
 }
 
@@ -98,25 +98,21 @@ static hm_status plan_update(hm_memory *m, const hm_step *s, const hm_memory_req
 }
 
 /* What all sizes have alike, update and stored tensors, is the first's. */
+static hm_status plan_step(hm_memory *m, const hm_memory_request *r, const hm_step *s, bool first) {
+    HM_TRY(plan_batch(m, s, r));
+    if (first && s->update != NULL)
+        HM_TRY(plan_update(m, s, r));
+    return first ? plan_store(m, s) : HM_OK;
+}
+
 static hm_status plan_size(hm_memory *m, const hm_memory_request *r, int32_t side, bool first) {
     hm_step_options o = r->step;
     hm_step *s;
     o.model.height = o.model.width = side;
     HM_TRY(hm_step_build(&s, &r->config, &o));
-    hm_status st = plan_batch(m, s, r);
-    if (st == HM_OK && first && s->update != NULL)
-        st = plan_update(m, s, r);
-    if (st == HM_OK && first)
-        st = plan_store(m, s);
+    const hm_status st = plan_step(m, r, s, first);
     hm_step_free(s);
     return st;
-}
-
-static hm_status plan_sizes(hm_memory *m, const hm_memory_request *r, const int32_t *sides, int n) {
-    for (int i = 0; i < n; i++)
-        HM_TRY(plan_size(m, r, sides[i], i == 0));
-    m->inputs += hm_arena_feed_bytes(m->inputs_of_run, r->device);
-    return HM_OK;
 }
 
 /* Averages and widened half weights are judged in memory of their own. */
@@ -144,17 +140,30 @@ static size_t loaders(const hm_memory_request *r, int32_t largest) {
             hm_batch_bytes(batch, r->valid_targets, side, side, false));
 }
 
+/* What is no graph of a step; those have been planned. */
+static hm_status plan_rest(hm_memory *m, const hm_memory_request *r, int32_t largest) {
+    HM_TRY(plan_validation(m, r));
+    m->inputs += hm_arena_feed_bytes(m->inputs_of_run, r->device) + loaders(r, largest);
+    if (r->device == HM_DEVICE_CPU && r->n_judged > 0)
+        m->saving = m->weights + m->moments + m->averages;
+    m->libraries = hm_device_libraries(r->device);
+    return HM_OK;
+}
+
 hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r) {
     int32_t sides[HM_SCALES_MOST];
     const int n = hm_scales_of_run(&r->config, r->multi_scale, r->expanded_scales, sides);
     memset(out, 0, sizeof *out);
-    HM_TRY(plan_sizes(out, r, sides, n));
-    HM_TRY(plan_validation(out, r));
-    out->inputs += loaders(r, sides[n - 1]);
-    if (r->device == HM_DEVICE_CPU && r->n_judged > 0)
-        out->saving = out->weights + out->moments + out->averages;
-    out->libraries = hm_device_libraries(r->device);
-    return HM_OK;
+    for (int i = 0; i < n; i++)
+        HM_TRY(plan_size(out, r, sides[i], i == 0));
+    return plan_rest(out, r, sides[n - 1]);
+}
+
+hm_status hm_memory_plan_built(hm_memory *out, const hm_memory_request *r, const hm_step *const *steps, int n) {
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++)
+        HM_TRY(plan_step(out, r, steps[i], i == 0));
+    return plan_rest(out, r, (int32_t)hm_dim(steps[n - 1]->model->images, -1));
 }
 
 void hm_memory_text(const hm_memory *m, char *out, size_t size) {

@@ -41,6 +41,8 @@ size_t hm_memory_total(const hm_memory *m);
 
 /* Builds the request's graphs, and frees them. */
 hm_status hm_memory_plan(hm_memory *out, const hm_memory_request *r);
+/* The same where the graphs [n] are there already, the largest size's last. */
+hm_status hm_memory_plan_built(hm_memory *out, const hm_memory_request *r, const hm_step *const *steps, int n);
 /* "one batch 812.0, inputs 3.1, weights 128.0, ... MiB". */
 void hm_memory_text(const hm_memory *m, char *out, size_t size);
 

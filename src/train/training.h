@@ -101,15 +101,16 @@ typedef struct hm_training {
 hm_status hm_training_open(hm_training **out, const hm_train_options *options, FILE *log);
 void hm_training_close(hm_training *t); /* takes NULL and half-built objects */
 
-/* Plans the run's memory, into t->memory, before anything is allocated; refuses one that the device has not, with
- * settings that would fit. */
+/* Plans the memory of the graphs that were built and of all else, into t->memory, before any of it is allocated;
+ * refuses one that the device has not, with settings that would fit. */
 hm_status hm_training_plan_memory(hm_training *t);
 void hm_training_tell_memory(const hm_training *t);
 
 /* training_sizes.c: the input sizes; their graphs, with everything they store; what runs them, in memory as planned. */
 void hm_training_choose_sizes(hm_training *t);
 hm_step_options hm_training_step_options(const hm_training *t, int32_t side);
-hm_status hm_training_build(hm_training *t);
+hm_status hm_training_build(hm_training *t);      /* the graphs */
+hm_status hm_training_make_store(hm_training *t); /* of what they store, zeroed */
 hm_status hm_training_make_executors(hm_training *t);
 void hm_training_free_sizes(hm_training *t);
 /* The loss terms, which every size has alike. */
@@ -121,6 +122,9 @@ static inline const hm_criterion *hm_training_criterion(const hm_training *t) {
 int hm_training_watched(const hm_step *s, const hm_graph *g, const hm_tensor **list);
 /* Notes that; before the first batch. */
 hm_status hm_training_watch(hm_training *t);
+/* A batch into the inputs of a step's graph: the loss is multiplied by `seed`; `keep`: the gradients of the batches of
+ * this update before it stay. */
+hm_status hm_training_give(const hm_step *s, hm_exec *e, const hm_batch *b, double seed, bool keep);
 /* Forward and backward of one batch, and the update if it is the last of its step. */
 hm_status hm_training_batch(hm_training *t, const hm_batch *batch);
 /* Looks at the outcome of the next batch not yet looked at (waits for it); t->losses are complete when *step_done. */

@@ -27,7 +27,10 @@ static void describe_sizes(const hm_training *t, char *out, size_t size) {
 
 hm_status hm_training_plan_memory(hm_training *t) {
     const hm_memory_request r = request_of(t);
-    HM_TRY(hm_memory_plan(&t->memory, &r));
+    const hm_step *steps[HM_SCALES_MOST];
+    for (int i = 0; i < t->n_sizes; i++)
+        steps[i] = t->sizes[i].graphs;
+    HM_TRY(hm_memory_plan_built(&t->memory, &r, steps, t->n_sizes));
     return hm_memory_check(&t->memory, &r, (size_t)t->options->memory_limit << 20, t->memory_words,
                            sizeof t->memory_words);
 }

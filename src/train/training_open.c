@@ -142,26 +142,6 @@ static hm_status open_audit(hm_training *t) {
     return st;
 }
 
-static hm_status start_weights(const hm_training *t, hm_store *store) {
-    HM_TRY(hm_model_init(&t->config, store, (uint64_t)t->options->seed));
-    const char *const path = t->options->pretrain_weights;
-    return path != NULL ? hm_weights_pretrain(path, &t->config, store) : HM_OK;
-}
-
-/* Half weights are made in fp32 and rounded once. */
-static hm_status fill_weights(hm_training *t) {
-    hm_store *full = NULL;
-    if (!hm_precision_true(t->precision))
-        return start_weights(t, t->store);
-    hm_status st = hm_weights_store(&full, &t->config);
-    if (st == HM_OK)
-        st = start_weights(t, full);
-    if (st == HM_OK)
-        st = hm_store_copy(t->store, full);
-    hm_store_free(full);
-    return st;
-}
-
 static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(check(t->options));
     if (log != NULL)
@@ -171,10 +151,12 @@ static hm_status open_all(hm_training *t, FILE *log) {
     t->config.num_classes = t->train.classes.n;
     make_schedule(t);
     HM_TRY(choose_eval_precision(t));
-    HM_TRY(hm_training_plan_memory(t));
     HM_TRY(hm_training_build(t));
+    HM_TRY(hm_training_plan_memory(t));
+    HM_TRY(hm_training_make_store(t));
     HM_TRY(hm_make_dirs(t->options->output_dir));
-    HM_TRY(fill_weights(t));
+    HM_TRY(
+        hm_weights_start(t->store, &t->config, t->precision, (uint64_t)t->options->seed, t->options->pretrain_weights));
     if (t->options->resume != NULL)
         HM_TRY(hm_training_resume(t));
     hm_training_tell_memory(t);

@@ -42,12 +42,17 @@ hm_step_options hm_training_step_options(const hm_training *t, int32_t side) {
 
 hm_status hm_training_build(hm_training *t) {
     t->first_scale = loss_scale(t).initial;
-    HM_TRY(hm_store_create(&t->store));
     for (int i = 0; i < t->n_sizes; i++) {
         const hm_step_options o = hm_training_step_options(t, t->sides[i]);
         HM_TRY(hm_step_build(&t->sizes[i].graphs, &t->config, &o));
-        HM_TRY(hm_store_add(t->store, t->sizes[i].graphs->graph));
     }
+    return HM_OK;
+}
+
+hm_status hm_training_make_store(hm_training *t) {
+    HM_TRY(hm_store_create(&t->store));
+    for (int i = 0; i < t->n_sizes; i++)
+        HM_TRY(hm_store_add(t->store, t->sizes[i].graphs->graph));
     hm_graph *const update = t->sizes[0].graphs->update;
     return update != NULL ? hm_store_add(t->store, update) : HM_OK;
 }

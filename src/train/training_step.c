@@ -54,21 +54,16 @@ static hm_status put(hm_exec *e, const hm_tensor *t, const void *data) {
     return t != NULL ? hm_exec_write(e, t, data) : HM_OK;
 }
 
-static hm_status put_scalar(hm_exec *e, const hm_tensor *t, double value) {
-    const float v = (float)value;
-    return put(e, t, &v);
-}
-
-static hm_status put_batch(const hm_training *t, const hm_training_size *size, const hm_batch *b, int micro) {
-    const hm_step *const s = size->graphs;
+hm_status hm_training_give(const hm_step *s, hm_exec *e, const hm_batch *b, double seed, bool keep) {
     const hm_targets *const targets = &s->criterion.targets;
-    HM_TRY(put(size->exec, s->model->images, b->images));
-    HM_TRY(put(size->exec, targets->counts, b->counts));
-    HM_TRY(put(size->exec, targets->labels, b->labels));
-    HM_TRY(put(size->exec, targets->boxes, b->boxes));
-    HM_TRY(put(size->exec, targets->masks, b->masks));
-    HM_TRY(put_scalar(size->exec, s->seed, 1.0 / t->accumulate));
-    return put_scalar(size->exec, s->keep, micro > 0);
+    const float part = (float)seed, kept = (float)keep;
+    HM_TRY(put(e, s->model->images, b->images));
+    HM_TRY(put(e, targets->counts, b->counts));
+    HM_TRY(put(e, targets->labels, b->labels));
+    HM_TRY(put(e, targets->boxes, b->boxes));
+    HM_TRY(put(e, targets->masks, b->masks));
+    HM_TRY(put(e, s->seed, &part));
+    return put(e, s->keep, &kept);
 }
 
 static hm_training_size *size_of(hm_training *t, const hm_batch *b) {
@@ -102,7 +97,7 @@ hm_status hm_training_batch(hm_training *t, const hm_batch *batch) {
     if (size == NULL)
         HM_FAIL(HM_ERR_INTERNAL, "a batch is %d x %d, a size that this run does not have", (int)batch->w,
                 (int)batch->h);
-    HM_TRY(put_batch(t, size, batch, micro));
+    HM_TRY(hm_training_give(size->graphs, size->exec, batch, 1.0 / t->accumulate, micro > 0));
     remember(t, size, batch);
     if (t->audit != NULL && micro == 0 && step % t->options->audit == 0)
         HM_TRY(run_audited(t, size->exec));

@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 #include "graph/exec.h"
+#include "graph/precision.h"
 #include "model/config.h"
 #include "weights/tensor_file.h"
 
@@ -44,6 +45,11 @@ hm_status hm_weights_load(const hm_weights *w, hm_store *store);
  * or repeated from the first on, and a position grid of another size is resampled, as upstream does. HM_ERR_ARG when
  * the file holds another variant. */
 hm_status hm_weights_pretrain(const char *path, const hm_model_config *c, hm_store *store);
+
+/* What a run begins with, into the parameters of a store for precision `p`: drawn from the seed, and where `pretrain`
+ * is not NULL taken from that file (hm_weights_pretrain). Half weights are made in fp32 and rounded once. */
+hm_status hm_weights_start(hm_store *store, const hm_model_config *c, hm_precision p, uint64_t seed,
+                           const char *pretrain);
 
 /* A store with the model's parameters in fp32, all zero; hm_store_free. */
 hm_status hm_weights_store(hm_store **out, const hm_model_config *c);
