@@ -119,17 +119,21 @@ typedef struct sums {
     double error, norm; /* squared */
 } sums;
 
-static sums compare(const side *half, const side *full, int i) {
-    const hm_tensor *const h = half->step->grads[i], *const f = full->step->grads[i];
+/* Tensor h of the half run, divided by `scale`, beside f of the other. */
+static sums compare(const side *half, const side *full, const hm_tensor *h, const hm_tensor *f, float scale) {
     const void *const x = host_of(half->exec, h);
     const float *const y = host_of(full->exec, f);
     sums s = {0, 0};
     for (int64_t k = 0; k < hm_count(f); k++) {
-        const double d = (double)(hm_float_at(h->dtype, x, (size_t)k) / half->scale) - (double)y[k];
+        const double d = (double)(hm_float_at(h->dtype, x, (size_t)k) / scale) - (double)y[k];
         s.error += d * d;
         s.norm += (double)y[k] * (double)y[k];
     }
     return s;
+}
+
+static sums compare_gradient(const side *half, const side *full, int i) {
+    return compare(half, full, half->step->grads[i], full->step->grads[i], half->scale);
 }
 
 static void keep_gradient(parity_report *r, const char *name, const side *half, int i) {
@@ -174,7 +178,7 @@ static double whole_error(const side *half, const side *full) {
     for (int i = 0; i < full->step->n_params; i++) {
         if (full->step->grads[i] == NULL)
             continue;
-        const sums s = compare(half, full, i);
+        const sums s = compare_gradient(half, full, i);
         all.error += s.error;
         all.norm += s.norm;
     }
@@ -186,7 +190,7 @@ static void note_gradients(half_errors *errors, const side *half, const side *fu
         const hm_tensor *const p = full->step->params[i];
         if (full->step->grads[i] == NULL || hm_count(p) <= SMALL)
             continue;
-        const sums s = compare(half, full, i);
+        const sums s = compare_gradient(half, full, i);
         char name[300];
         snprintf(name, sizeof name, "grad.%s", p->name);
         half_errors_add(errors, name, sqrt(s.error / s.norm),
@@ -204,15 +208,8 @@ static void note_output(half_errors *errors, const side *half, const side *full,
     snprintf(key, sizeof key, "%s.%s", full->step->model->output_names[i], field);
     if (h == NULL)
         return;
-    const void *const x = host_of(half->exec, h);
-    const float *const y = host_of(full->exec, f);
-    double error = 0, norm = 0;
-    for (int64_t k = 0; k < hm_count(f); k++) {
-        const double d = (double)hm_float_at(h->dtype, x, (size_t)k) - (double)y[k];
-        error += d * d;
-        norm += (double)y[k] * (double)y[k];
-    }
-    half_errors_add(errors, key, sqrt(error / norm), 2 * parity_number(run, NAN, "output_rel_error", key, NULL));
+    const sums s = compare(half, full, h, f, 1);
+    half_errors_add(errors, key, sqrt(s.error / s.norm), 2 * parity_number(run, NAN, "output_rel_error", key, NULL));
 }
 
 static void note_outputs(half_errors *errors, const side *half, const side *full, const cJSON *run) {

@@ -2,57 +2,17 @@
 #ifndef HM_TEST_MULTI_SCALE_H
 #define HM_TEST_MULTI_SCALE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "data/shapes.h"
-#include "train/training.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
+#include "small_run.h"
 
 enum { SIZES = 8, USED = 3 }; /* 18 to 60 pixels, of which to 30; in the smallest are fewer tokens than queries */
 
-static char root[64], data_dir[96], output_dir[96];
-
 static int make_data(void **state) {
     (void)state;
-    snprintf(root, sizeof root, "multi-scale-%d", (int)getpid());
-    snprintf(data_dir, sizeof data_dir, "%s/data", root);
-    snprintf(output_dir, sizeof output_dir, "%s/run", root);
-    hm_shapes_config c = hm_shapes_defaults();
-    c.counts[0] = 3;
-    c.counts[1] = 1;
-    c.counts[2] = 0;
-    return hm_shapes_write(data_dir, &c, NULL, NULL) == HM_OK ? 0 : 1;
-}
-
-static int drop_data(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return small_data("multi-scale", 3, 1);
 }
 
 static hm_train_options scaled_options(hm_device_choice device, hm_precision precision, int accumulate) {
-    hm_train_options o = {0};
-    OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
-    free(o.output_dir);
-    free(o.model);
-    o.dataset_dir = data_dir;
-    o.output_dir = output_dir;
-    o.model = (char *)"seg-micro";
+    hm_train_options o = small_options(device, precision);
     o.resolution = 36;
     o.expanded_scales = false;
     o.epochs = 1;
@@ -61,8 +21,6 @@ static hm_train_options scaled_options(hm_device_choice device, hm_precision pre
     o.num_workers = 1;
     o.threads = 1;
     o.run_test = false;
-    o.precision = precision;
-    o.device = device;
     o.deterministic = true;
     return o;
 }

@@ -9,14 +9,10 @@
 
 #include <cmocka.h>
 
+#include "ok.h"
+
 #include "graph/exec.h"
 #include "ops/elementwise/elementwise.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
 
 enum { MOST = 512 };
 

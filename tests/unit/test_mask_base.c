@@ -8,15 +8,11 @@
 
 #include <cmocka.h>
 
+#include "ok.h"
+
 #include "graph/exec.h"
 #include "train/step.h"
 #include "weights/weights.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
 
 enum { SIDE = 56, STEPS = 2 };
 

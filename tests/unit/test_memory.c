@@ -1,58 +1,17 @@
 /* test_memory.c: a run that is too large is refused before it begins, and what the refusal proposes is accepted, by the
  * same limit, with the need that it names. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "data/shapes.h"
-#include "train/training.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
-
-static char root[64], data_dir[96], out_dir[96];
+#include "small_run.h"
 
 static int make_data(void **state) {
     (void)state;
-    snprintf(root, sizeof root, "memory-%d", (int)getpid());
-    snprintf(data_dir, sizeof data_dir, "%s/data", root);
-    snprintf(out_dir, sizeof out_dir, "%s/run", root);
-    hm_shapes_config c = hm_shapes_defaults();
-    c.counts[0] = 4;
-    c.counts[1] = 2;
-    c.counts[2] = 0;
-    return hm_shapes_write(data_dir, &c, NULL, NULL) == HM_OK ? 0 : 1;
-}
-
-static int drop_data(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return small_data("memory", 4, 2);
 }
 
 static hm_train_options options(bool multi_scale) {
-    hm_train_options o = {0};
-    OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
-    free(o.output_dir);
-    free(o.model);
-    o.dataset_dir = data_dir;
-    o.output_dir = out_dir;
-    o.model = (char *)"seg-micro";
+    hm_train_options o = small_options(HM_DEVICE_CHOICE_CPU, HM_PRECISION_FP32);
     o.multi_scale = multi_scale;
     o.batch_size = 6;
     o.grad_accum_steps = 2;
-    o.precision = HM_PRECISION_FP32;
-    o.device = HM_DEVICE_CHOICE_CPU;
     o.threads = 2;
     return o;
 }

@@ -1,60 +1,19 @@
 /* test_memory_cuda.c: what a run takes of the GPU's memory is what was planned: to the byte where kernels are emulated;
  * on a GPU, whose driver rounds and loads code, not more than planned, and not less than the graphs and weights. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "data/shapes.h"
-#include "train/training.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
-
-static char root[64], data_dir[96], out_dir[96];
+#include "small_run.h"
 
 static int make_data(void **state) {
     (void)state;
-    snprintf(root, sizeof root, "memory-cuda-%d", (int)getpid());
-    snprintf(data_dir, sizeof data_dir, "%s/data", root);
-    snprintf(out_dir, sizeof out_dir, "%s/run", root);
-    hm_shapes_config c = hm_shapes_defaults();
-    c.counts[0] = 2;
-    c.counts[1] = 1;
-    c.counts[2] = 0;
-    return hm_shapes_write(data_dir, &c, NULL, NULL) == HM_OK ? 0 : 1;
-}
-
-static int drop_data(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return small_data("memory-cuda", 2, 1);
 }
 
 static hm_train_options options(hm_precision precision, bool multi_scale) {
-    hm_train_options o = {0};
-    OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
-    free(o.output_dir);
-    free(o.model);
-    o.dataset_dir = data_dir;
-    o.output_dir = out_dir;
-    o.model = (char *)"seg-micro";
+    hm_train_options o = small_options(HM_DEVICE_CHOICE_CUDA, precision);
     o.resolution = 48;
     o.multi_scale = multi_scale;
     o.expanded_scales = false;
     o.batch_size = 1;
     o.grad_accum_steps = 1;
-    o.precision = precision;
-    o.device = HM_DEVICE_CHOICE_CUDA;
     return o;
 }
 

@@ -10,15 +10,11 @@
 
 #include <cmocka.h>
 
+#include "ok.h"
+
 #include "graph/op.h"
 #include "graph/trace.h"
 #include "train/step.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
 
 typedef struct bench {
     hm_step *step;

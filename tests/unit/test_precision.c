@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "ok.h"
+
 #include "base/rng.h"
 #include "graph/exec.h"
 #include "graph/op.h"
@@ -18,12 +20,6 @@
 #include "ops/linear/linear.h"
 #include "ops/shape/shape.h"
 #include "train/step.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
 
 static hm_status build(hm_step **out, hm_precision p, const char *overrides) {
     hm_model_config c;

@@ -11,15 +11,11 @@
 
 #include <cmocka.h>
 
+#include "ok.h"
+
 #include "base/background.h"
 #include "io/atomic.h"
 #include "train/state.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
 
 static char dir[64];
 

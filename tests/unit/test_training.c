@@ -11,18 +11,14 @@
 
 #include <cmocka.h>
 
+#include "ok.h"
+
 #include "data/shapes.h"
 #include "graph/exec.h"
 #include "io/atomic.h"
 #include "train/metrics_csv.h"
 #include "train/step.h"
 #include "weights/weights.h"
-
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != HM_OK)                                                                                           \
-            fail_msg("%s", hm_error_message());                                                                        \
-    } while (0)
 
 static char data_dir[256];
 
