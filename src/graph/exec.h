@@ -27,11 +27,10 @@ hm_status hm_store_like(hm_store **out, const hm_store *s, const char *without);
 /* Every tensor of `to` that `from` has under the same name, rounded to the type that it has in `to`. Shapes must be the
  * same. */
 hm_status hm_store_copy(hm_store *to, const hm_store *from);
-/* What a tensor takes in a store: its numbers, in whole pieces of 256 bytes; and all of a store's. */
+/* What a tensor takes in a store: its numbers, in whole pieces of 256 bytes. */
 static inline size_t hm_stored_bytes(hm_shape shape, hm_dtype dtype) {
     return ((size_t)hm_shape_count(shape) * hm_dtype_size(dtype) + 255) & ~(size_t)255;
 }
-size_t hm_store_bytes(const hm_store *s);
 /* For the executor: numbers on the GPU brought up to date, about to be changed there if `updates`; where one lies. */
 hm_status hm_store_use(hm_store *s, hm_cuda *d, bool updates);
 void *hm_store_device_data(const hm_store *s, const char *name);

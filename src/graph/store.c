@@ -203,10 +203,3 @@ float *hm_store_at(const hm_store *s, size_t i, const char **name, hm_shape *sha
     *kind = e->kind;
     return e->dtype == HM_F32 && fetch(s) == HM_OK ? e->data : NULL;
 }
-
-size_t hm_store_bytes(const hm_store *s) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < s->n; i++)
-        bytes += hm_stored_bytes(s->entries[i].shape, s->entries[i].dtype);
-    return bytes;
-}

@@ -51,21 +51,8 @@ static void sort_storages(hm_torch_file *f) {
 
 /* ---- the zip form ---- */
 
-/* Whether the entry is <folder><rest>; all entries of a file lie in one folder, whose name is the writer's choice. */
-static bool is_entry(const hm_zip_entry *e, const char *folder, size_t folder_len, const char *rest) {
-    const size_t len = strlen(rest);
-    return e->name_len == folder_len + len && memcmp(e->name, folder, folder_len) == 0 &&
-           memcmp(e->name + folder_len, rest, len) == 0;
-}
-
-static const hm_zip_entry *find_entry(const hm_zip *z, const char *folder, size_t folder_len, const char *rest) {
-    for (size_t i = 0; i < z->n; i++)
-        if (is_entry(&z->entries[i], folder, folder_len, rest))
-            return &z->entries[i];
-    return NULL;
-}
-
-/* The folder is that of the one entry that is called data.pkl and lies right in it. */
+/* All entries of a file lie in one folder, whose name is the writer's choice: that of the one entry that is called
+ * data.pkl and lies right in it. */
 static hm_status find_folder(const hm_torch_file *f, const char **folder, size_t *len) {
     static const char object[] = "data.pkl";
     const size_t n = sizeof object - 1;
@@ -82,10 +69,10 @@ static hm_status find_folder(const hm_torch_file *f, const char **folder, size_t
 }
 
 static hm_status check_order(const hm_torch_file *f, const char *folder, size_t len) {
-    const hm_zip_entry *const order = find_entry(&f->zip, folder, len, "byteorder");
+    const hm_zip_entry *const order = hm_zip_find(&f->zip, folder, len, "byteorder");
     if (order != NULL && (order->len != 6 || memcmp(order->data, "little", 6) != 0))
         HM_FAIL(HM_ERR_UNSUPPORTED, "%s was written on a big-endian machine; save it again on another", f->path);
-    if (find_entry(&f->zip, folder, len, "constants.pkl") != NULL)
+    if (hm_zip_find(&f->zip, folder, len, "constants.pkl") != NULL)
         HM_FAIL(HM_ERR_UNSUPPORTED,
                 "%s is a TorchScript program, not a checkpoint; save the model's state dict with torch.save", f->path);
     return HM_OK;
@@ -111,7 +98,7 @@ static hm_status open_zip(hm_torch_file *f, const uint8_t *data, size_t len) {
     HM_TRY(find_folder(f, &folder, &folder_len));
     HM_TRY(check_order(f, folder, folder_len));
     HM_TRY(list_zip_storages(f, folder, folder_len));
-    const hm_zip_entry *const object = find_entry(&f->zip, folder, folder_len, "data.pkl");
+    const hm_zip_entry *const object = hm_zip_find(&f->zip, folder, folder_len, "data.pkl");
     return hm_pickle_read(&f->pickle, f->path, object->data, object->len, &used);
 }
 

@@ -239,7 +239,16 @@ void hm_zip_close(hm_zip *z) {
     *z = (hm_zip){0};
 }
 
-const hm_zip_entry *hm_zip_find(const hm_zip *z, const char *name) {
-    const hm_zip_entry key = {.name = name, .name_len = strlen(name)};
-    return z->n > 0 ? bsearch(&key, z->entries, z->n, sizeof *z->entries, compare_names) : NULL;
+/* Whether the entry is <folder><name>. */
+static bool is_entry(const hm_zip_entry *e, const char *folder, size_t folder_len, const char *name) {
+    const size_t len = strlen(name);
+    return e->name_len == folder_len + len && memcmp(e->name, folder, folder_len) == 0 &&
+           memcmp(e->name + folder_len, name, len) == 0;
+}
+
+const hm_zip_entry *hm_zip_find(const hm_zip *z, const char *folder, size_t folder_len, const char *name) {
+    for (size_t i = 0; i < z->n; i++)
+        if (is_entry(&z->entries[i], folder, folder_len, name))
+            return &z->entries[i];
+    return NULL;
 }

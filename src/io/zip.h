@@ -26,7 +26,7 @@ typedef struct hm_zip {
 hm_status hm_zip_open(hm_zip *out, const char *path, const void *data, size_t len);
 void hm_zip_close(hm_zip *z); /* takes zeroed and half-built objects */
 
-/* NULL when there is no such entry. */
-const hm_zip_entry *hm_zip_find(const hm_zip *z, const char *name);
+/* The entry called <folder><name>, folder [folder_len] with its slash; NULL when there is none. */
+const hm_zip_entry *hm_zip_find(const hm_zip *z, const char *folder, size_t folder_len, const char *name);
 
 #endif
