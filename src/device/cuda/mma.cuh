@@ -180,6 +180,17 @@ template <int N> __device__ inline void hm_copy_async(hm_shared_at to, const voi
         asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(to + 8 * i), "r"(v[i].x), "r"(v[i].y) : "memory");
 #endif
 }
+/* Closes a batch of this thread's copies (it may be empty), and waits for all batches but the `but` last ones. */
+__device__ inline void hm_copy_batch(void) {
+#if !defined(HM_EMULATED) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+template <int but> __device__ inline void hm_copy_wait_batches(void) {
+#if !defined(HM_EMULATED) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(but) : "memory");
+#endif
+}
 /* Waits for all copies of this thread. */
 __device__ inline void hm_copy_wait(void) {
 #if !defined(HM_EMULATED) && __CUDA_ARCH__ >= 800

@@ -1,5 +1,5 @@
 /* cuda.cu: mask_loss and its gradient on the GPU. The matched pairs are listed in order, image by image, in tiles
- * of 64. Then, for as many tiles at a time as the workspace holds: logit maps of the pairs (tile_product.cuh); a block
+ * of 128. Then, for as many tiles at a time as the workspace holds: logit maps of the pairs (tile_product.cuh); a block
  * for each pair picks its points (the most uncertain by histograms of their bits), sums over them and keeps their
  * numbers and logits. The gradient takes those up, spreads each pair's to the pixels of its map, and two products
  * spread the maps to query and spatial features. Everything follows the number of pairs, which is on the device, and no
@@ -18,7 +18,8 @@ extern "C" HM_CUDA_DECLARE(mask_loss_back);
 #define BINS         HM_ML_BINS
 #define LIST_THREADS 1024
 #define PAIR_THREADS 256
-#define RESIDENT     2112 /* blocks of kernels that go through as much work as there is */
+static_assert(ROWS == TILE_M, "a tile of pairs is one of a product");
+#define RESIDENT 2112 /* blocks of kernels that go through as much work as there is */
 
 /* What a step's pairs are, found by list_pairs. */
 struct head {
@@ -176,8 +177,9 @@ static __device__ operand spatial_features(const job &j, int64_t b) {
 /* ---- maps */
 
 /* maps [pair, pixel] = <query features, spatial features> + bias, of the tiles from `start` on. */
-template <typename T> static __global__ void __launch_bounds__(TILE_THREADS) make_maps(job j, int start) {
-    __shared__ __align__(16) unsigned char shared[tile_bytes<T>()];
+template <typename T>
+static __global__ void __launch_bounds__(TILE_THREADS, tile_blocks<T>()) make_maps(job j, int start) {
+    HM_DYNAMIC_SHARED(unsigned char, shared);
     const int across = (j.pixels + TILE_N - 1) / TILE_N, work = tiles_of(j, start) * across;
     for (int w = blockIdx.x; w < work; w += gridDim.x) {
         const int tile = w / across, n0 = w % across * TILE_N;
@@ -479,7 +481,7 @@ static __device__ point_sums join_sums(point_sums s) {
     return s; /* part is written again after other barriers only */
 }
 
-/* result [tile, 64, 2] = cross-entropy and dice of each pair; keeps the choice of points for the gradient. */
+/* result [tile, ROWS, 2] = cross-entropy and dice of each pair; keeps the choice of points for the gradient. */
 static __global__ void __launch_bounds__(PAIR_THREADS, 6) pair_losses(job j, int start) {
     HM_DYNAMIC_SHARED(unsigned char, shared);
     const int rows = tiles_of(j, start) * ROWS;
@@ -629,7 +631,7 @@ template <typename T> static __device__ void store_map(const job &j, const pair 
     }
 }
 
-/* Makes the gradients of the logit maps (in units) and sets result [tile, 64, 2] to {their sum, -}. */
+/* Makes the gradients of the logit maps (in units) and sets result [tile, ROWS, 2] to {their sum, -}. */
 template <typename T>
 static __global__ void __launch_bounds__(PAIR_THREADS, 6) map_gradients(job j, int start, hm_in dce, hm_in ddice) {
     HM_DYNAMIC_SHARED(unsigned char, shared);
@@ -659,9 +661,26 @@ static __global__ void __launch_bounds__(PAIR_THREADS, 6) map_gradients(job j, i
     }
 }
 
+/* Numbers i and, if `both`, i + 1; `add`: to what is there. */
+template <typename T> static __device__ void put_two(T *to, int64_t i, bool both, bool add, float v0, float v1) {
+    float sum[2] = {v0, v1};
+    if (add) {
+        sum[0] += hm_widen(to[i]);
+        sum[1] += both ? hm_widen(to[i + 1]) : 0;
+    }
+    if (both && i % 2 == 0) {
+        hm_save<2>(to + i, sum);
+        return;
+    }
+    to[i] = hm_narrow<T>(sum[0]);
+    if (both)
+        to[i + 1] = hm_narrow<T>(sum[1]);
+}
+
 /* sums [part, pair, C] = gradient of the query features over a part of the pixels. */
-template <typename T> static __global__ void __launch_bounds__(TILE_THREADS) query_parts(job j, int start) {
-    __shared__ __align__(16) unsigned char shared[tile_bytes<T>()];
+template <typename T>
+static __global__ void __launch_bounds__(TILE_THREADS, tile_blocks<T>()) query_parts(job j, int start) {
+    HM_DYNAMIC_SHARED(unsigned char, shared);
     const int across = (int)((j.C + TILE_N - 1) / TILE_N), tiles = tiles_of(j, start);
     for (int w = blockIdx.x; w < tiles * j.parts * across; w += gridDim.x) {
         const int n0 = w % across * TILE_N, part = w / across % j.parts, tile = w / across / j.parts;
@@ -673,9 +692,7 @@ template <typename T> static __global__ void __launch_bounds__(TILE_THREADS) que
         tile_product<T, true, false>(shared, maps, spatial_features(j, j.image[start + tile]), 0, n0, k0, k1,
                                      [=](int m, int n, float v0, float v1) {
                                          if (m < rows && n < j.C)
-                                             sums[m * j.C + n] = v0;
-                                         if (m < rows && n + 1 < j.C)
-                                             sums[m * j.C + n + 1] = v1;
+                                             put_two(sums, m * j.C + n, n + 1 < j.C, false, v0, v1);
                                      });
     }
 }
@@ -698,28 +715,12 @@ static __global__ void join_queries(hm_out dquery, job j, int start, hm_in dce, 
     }
 }
 
-/* Numbers i and, if `both`, i + 1; `add`: to what is there. */
-template <typename T> static __device__ void put_two(T *to, int64_t i, bool both, bool add, const float *v) {
-    float sum[2] = {v[0], v[1]};
-    if (add) {
-        sum[0] += hm_widen(to[i]);
-        sum[1] += both ? hm_widen(to[i + 1]) : 0;
-    }
-    if (both && i % 2 == 0) {
-        hm_save<2>(to + i, sum);
-        return;
-    }
-    to[i] = hm_narrow<T>(sum[0]);
-    if (both)
-        to[i + 1] = hm_narrow<T>(sum[1]);
-}
-
 /* dspatial [B, pixels, C]. An image is cleared, if it has no pairs, or written in the round in which its tiles begin;
  * later rounds add to it. */
 template <typename T>
-static __global__ void __launch_bounds__(TILE_THREADS)
+static __global__ void __launch_bounds__(TILE_THREADS, tile_blocks<T>())
     spatial_gradient(hm_out dspatial, job j, int start, hm_in dce, hm_in ddice) {
-    __shared__ __align__(16) unsigned char shared[tile_bytes<T>()];
+    HM_DYNAMIC_SHARED(unsigned char, shared);
     const int across = (int)((j.C + TILE_N - 1) / TILE_N), down = (j.pixels + TILE_M - 1) / TILE_M;
     const float unit = slopes_of(j, dce, ddice).unit;
     for (int64_t w = blockIdx.x; w < j.B * down * across; w += gridDim.x) {
@@ -739,10 +740,9 @@ static __global__ void __launch_bounds__(TILE_THREADS)
                               j.pixels};
         const int64_t to = image_at(j, b);
         const auto store = [=](int m, int n, float v0, float v1) {
-            const float v[2] = {v0 * unit, v1 * unit};
             const int64_t i = to + m * j.C + n;
             if (m < j.pixels && n < j.C)
-                HM_BY_TYPE(dspatial.type, D, put_two((D *)dspatial.p, i, n + 1 < j.C, !begins, v));
+                HM_BY_TYPE(dspatial.type, D, put_two((D *)dspatial.p, i, n + 1 < j.C, !begins, v0 * unit, v1 * unit));
         };
         tile_product<T, false, false>(shared, maps, listed_queries(j, b, (int64_t)first * ROWS, pairs), m0, n0, 0,
                                       pairs, store);
@@ -830,7 +830,10 @@ hm_status mask_loss_cuda(const hm_call *c) {
     HM_LAUNCH(c, list_pairs, (unsigned)(j.B > 1 ? j.B : 1), LIST_THREADS, 0, j, c->draw);
     for (int64_t round = 0; round < r.rounds && r.tiles > 0; round++) {
         const int start = (int)(round * r.at_a_time);
-        HM_BY_TYPE(product_type(&j), T, { HM_LAUNCH(c, make_maps<T>, blocks, TILE_THREADS, 0, j, start); });
+        HM_BY_TYPE(product_type(&j), T, {
+            HM_TRY(allow(make_maps<T>, tile_bytes<T>()));
+            HM_LAUNCH(c, make_maps<T>, blocks, TILE_THREADS, tile_bytes<T>(), j, start);
+        });
         HM_LAUNCH(c, pair_losses, resident(r.at_a_time * ROWS), PAIR_THREADS, shared, j, start);
     }
     HM_LAUNCH(c, join_losses, 1, 1024, 0, hm_output(c, 0), hm_output(c, 1), j);
@@ -844,13 +847,16 @@ static hm_status gradient_round(const hm_call *c, const job *j, const hm_mask_lo
     const size_t shared = (size_t)(r->beside + r->values);
     if (r->tiles > 0) {
         HM_TRY(allow(map_gradients<T>, shared));
+        HM_TRY(allow(query_parts<T>, tile_bytes<T>()));
         HM_LAUNCH(c, map_gradients<T>, resident(r->at_a_time * ROWS), PAIR_THREADS, shared, *j, start, dce, ddice);
-        HM_LAUNCH(c, query_parts<T>, resident(r->at_a_time * r->parts * across), TILE_THREADS, 0, *j, start);
+        HM_LAUNCH(c, query_parts<T>, resident(r->at_a_time * r->parts * across), TILE_THREADS, tile_bytes<T>(), *j,
+                  start);
         HM_LAUNCH(c, join_queries, resident(r->at_a_time * ROWS), 128, 0, hm_output(c, ML_QUERY), *j, start, dce,
                   ddice);
     }
-    HM_LAUNCH(c, spatial_gradient<T>, resident(j->B * across * down), TILE_THREADS, 0, hm_output(c, ML_SPATIAL), *j,
-              start, dce, ddice);
+    HM_TRY(allow(spatial_gradient<T>, tile_bytes<T>()));
+    HM_LAUNCH(c, spatial_gradient<T>, resident(j->B * across * down), TILE_THREADS, tile_bytes<T>(),
+              hm_output(c, ML_SPATIAL), *j, start, dce, ddice);
     return HM_OK;
 }
 

@@ -1,4 +1,4 @@
-/* mask_loss_cuda.h: the workspace of the GPU's kernels. Pairs of one image fill tiles of 64; their logit maps are made
+/* mask_loss_cuda.h: the workspace of the GPU's kernels. Pairs of one image fill tiles of 128; their logit maps are made
  * for as many tiles at a time as the workspace has room for. */
 #ifndef HM_OPS_MASK_LOSS_CUDA_H
 #define HM_OPS_MASK_LOSS_CUDA_H
@@ -6,9 +6,9 @@
 #include "graph/op.h"
 #include "ops/mask_loss/mask_loss_attr.h"
 
-#define HM_ML_ROWS      64                  /* pairs of a tile */
+#define HM_ML_ROWS      128                 /* pairs of a tile */
 #define HM_ML_MAPS      ((int64_t)96 << 20) /* bytes of maps at a time */
-#define HM_ML_MAPS_BACK ((int64_t)64 << 20) /* of their gradients */
+#define HM_ML_MAPS_BACK ((int64_t)72 << 20) /* of their gradients */
 #define HM_ML_PART      1024                /* pixels summed at a time into the gradient of the query features */
 #define HM_ML_BINS      2048                /* of the histograms that find the most uncertain points */
 #define HM_ML_SHARED    65536               /* bytes that every GPU gives a block on request */
@@ -30,10 +30,10 @@ typedef struct hm_mask_loss_pieces {
     size_t first;  /* int [tiles] number of the first pair */
     size_t rows;   /* int [tiles] pairs */
     size_t begin;  /* int [B + 1] first tile of each image */
-    size_t query;  /* int [tiles, 64] */
-    size_t result; /* float [tiles, 64, 2] of each pair */
-    size_t maps;   /* [at_a_time, 64] of float [pixels], gradients perhaps in half */
-    size_t sums;   /* float [parts, at_a_time, 64, C] */
+    size_t query;  /* int [tiles, ROWS] */
+    size_t result; /* float [tiles, ROWS, 2] of each pair */
+    size_t maps;   /* [at_a_time, ROWS] of float [pixels], gradients perhaps in half */
+    size_t sums;   /* float [parts, at_a_time, ROWS, C] */
     size_t bytes;
 } hm_mask_loss_pieces;
 
@@ -41,10 +41,6 @@ static inline size_t hm_ml_take(hm_mask_loss_pieces *r, int64_t bytes) {
     const size_t at = r->bytes;
     r->bytes += ((size_t)bytes + 255) / 256 * 256;
     return at;
-}
-
-static inline int64_t hm_ml_min(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 static inline hm_mask_loss_pieces hm_mask_loss_layout(const hm_node *n, bool back) {
@@ -63,9 +59,9 @@ static inline hm_mask_loss_pieces hm_mask_loss_layout(const hm_node *n, bool bac
     r.map = r.values > 0 && r.values + (map > bins ? map : bins) <= HM_ML_SHARED - 2048;
     r.beside = r.map && map > bins ? map : bins;
     r.pitch = (pixels + (r.values > 0 ? 0 : numbers) + 63) / 64 * 64 * (back && r.map && half ? 2 : 4);
-    const int64_t fit = (back ? HM_ML_MAPS_BACK : HM_ML_MAPS) / (HM_ML_ROWS * r.pitch);
-    r.at_a_time = hm_ml_min(fit > 1 ? fit : 1, r.tiles > 1 ? r.tiles : 1);
-    r.rounds = r.tiles > 0 ? (r.tiles + r.at_a_time - 1) / r.at_a_time : 1;
+    const int64_t room = (back ? HM_ML_MAPS_BACK : HM_ML_MAPS) / (HM_ML_ROWS * r.pitch), fit = room > 1 ? room : 1;
+    r.rounds = r.tiles > 0 ? (r.tiles + fit - 1) / fit : 1;
+    r.at_a_time = r.tiles > 0 ? (r.tiles + r.rounds - 1) / r.rounds : 1;
     r.parts = (pixels + HM_ML_PART - 1) / HM_ML_PART;
     r.head = hm_ml_take(&r, 256);
     r.image = hm_ml_take(&r, r.tiles * 4);

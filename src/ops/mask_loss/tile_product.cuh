@@ -1,17 +1,18 @@
-/* tile_product.cuh: products of matrices whose sizes only the device knows, one tile for a block: 64 x 128 results,
+/* tile_product.cuh: products of matrices whose sizes only the device knows, one tile for a block: 128 x 128 results,
  * sums in fp32. Half operands of one type go through tensor cores (sm_80 and later; elsewhere their arithmetic in plain
- * code), anything else through fp32. Operands are read a step ahead, into registers, and staged twice in shared memory.
- */
+ * code) and are copied to shared memory two steps ahead; anything else goes through fp32, read a step ahead into
+ * registers. */
 #ifndef HM_OPS_MASK_LOSS_TILE_PRODUCT_CUH
 #define HM_OPS_MASK_LOSS_TILE_PRODUCT_CUH
 
 #include <string.h>
 
+#include "device/cuda/mma.cuh"
 #include "ops/cuda_op.cuh"
 
-#define TILE_M       64
+#define TILE_M       128
 #define TILE_N       128
-#define TILE_THREADS 128
+#define TILE_THREADS 256
 
 /* A matrix as it is stored: n_outer rows of n_inner numbers, `ld` apart; row i is row list[i] where there is a list.
  * The inner index is the one summed over, or the outer one. */
@@ -103,44 +104,46 @@ MULTIPLY_ADD(__nv_bfloat16, "bf16")
 
 /* ---- half operands */
 
+#define STAGES 3 /* steps in shared memory at a time */
+
 /* One operand's share of a step: SPAN results, 32 terms. INNER: the terms lie next to each other. */
 template <typename T, int SPAN, bool INNER> struct half_side {
     static constexpr int OUTER = INNER ? SPAN : 32, ROW = INNER ? 32 : SPAN, LD = ROW + 8; /* rows on other banks */
-    static constexpr int VECTORS = SPAN * 32 / 8 / TILE_THREADS;
-    hm_pack<T, 8> v[VECTORS];
+    static constexpr int VECTORS = SPAN * 32 / 8 / TILE_THREADS, SIZE = OUTER * LD;
+    const T *row[VECTORS]; /* that this thread copies from in the next step; NULL beyond the end */
+    bool aligned;
 
-    /* results from s on, terms from k on */
-    __device__ void fetch(const operand &x, bool aligned, int s, int k) {
+    static __device__ const T *row_of(const operand &x, int outer) {
+        if (outer >= x.n_outer)
+            return NULL;
+        return (const T *)x.p + (int64_t)(x.list != NULL ? x.list[outer] : outer) * x.ld;
+    }
+    /* Results from s on; the first step has the terms from k on. */
+    __device__ void open(const operand &x, int s, int k) {
+        aligned = x.ld % 8 == 0 && (uintptr_t)x.p % 16 == 0;
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++)
+            row[i] = row_of(x, (threadIdx.x + i * TILE_THREADS) / (ROW / 8) + (INNER ? s : k));
+    }
+    /* Copies the terms from k on; steps follow each other. */
+    __device__ void fetch(T *shared, const operand &x, int s, int k) {
 #pragma unroll
         for (int i = 0; i < VECTORS; i++) {
             const int at = threadIdx.x + i * TILE_THREADS;
-            const int outer = at / (ROW / 8) + (INNER ? s : k), inner = at % (ROW / 8) * 8 + (INNER ? k : s);
-            for (int e = 0; e < 8; e++)
-                v[i].x[e] = hm_narrow<T>(0);
-            if (outer >= x.n_outer || inner >= x.n_inner)
-                continue;
-            const T *const from = (const T *)x.p + (int64_t)(x.list != NULL ? x.list[outer] : outer) * x.ld + inner;
-            if (aligned && inner + 8 <= x.n_inner)
-                v[i] = *(const hm_pack<T, 8> *)from;
+            const int inner = at % (ROW / 8) * 8 + (INNER ? k : s);
+            T *const to = shared + at / (ROW / 8) * LD + at % (ROW / 8) * 8;
+            const bool there = row[i] != NULL && inner < x.n_inner;
+            if (aligned && (!there || inner + 8 <= x.n_inner))
+                hm_copy_async<16>(hm_shared_of(to), there ? row[i] + inner : (const T *)x.p, there);
             else
 #pragma unroll
                 for (int e = 0; e < 8; e++)
-                    if (inner + e < x.n_inner)
-                        v[i].x[e] = from[e];
-        }
-    }
-    __device__ void put(T *shared) const {
-#pragma unroll
-        for (int i = 0; i < VECTORS; i++) {
-            const int at = threadIdx.x + i * TILE_THREADS;
-            *(hm_pack<T, 8> *)(shared + at / (ROW / 8) * LD + at % (ROW / 8) * 8) = v[i];
+                    to[e] = there && inner + e < x.n_inner ? row[i][inner + e] : hm_narrow<T>(0);
+            if (!INNER)
+                row[i] = row_of(x, at / (ROW / 8) + k + 32);
         }
     }
 };
-
-static __device__ bool aligned_rows(const operand &x) {
-    return x.ld % 8 == 0 && (uintptr_t)x.p % 16 == 0;
-}
 
 /* r: 16 results x 16 terms from (s, k) on, as multiply_add takes an a, or 2 b. */
 template <bool A, bool INNER, typename T>
@@ -157,25 +160,32 @@ static __device__ void half_product(T *shared, const operand &a, const operand &
                                     F use) {
     typedef half_side<T, TILE_M, A_INNER> side_a;
     typedef half_side<T, TILE_N, B_INNER> side_b;
-    constexpr int A_SIZE = side_a::OUTER * side_a::LD, SIZE = A_SIZE + side_b::OUTER * side_b::LD;
-    const bool a_aligned = aligned_rows(a), b_aligned = aligned_rows(b);
+    constexpr int SIZE = side_a::SIZE + side_b::SIZE;
     const int warp = threadIdx.x / 32, m = warp / 2 * 32, n = warp % 2 * 64; /* of this warp's 32 x 64 results */
     float sum[2][8][4] = {};
-    side_a next_a;
-    side_b next_b;
-    next_a.fetch(a, a_aligned, m0, k0);
-    next_b.fetch(b, b_aligned, n0, k0);
-    int turn = 0;
-    __syncthreads(); /* shared memory may still be read from the product before */
-    for (int k = k0; k < k1; k += 32) {
-        T *const now_a = shared + turn * SIZE, *const now_b = now_a + A_SIZE;
-        next_a.put(now_a);
-        next_b.put(now_b);
-        __syncthreads();
-        if (k + 32 < k1) {
-            next_a.fetch(a, a_aligned, m0, k + 32);
-            next_b.fetch(b, b_aligned, n0, k + 32);
+    side_a from_a;
+    side_b from_b;
+    from_a.open(a, m0, k0);
+    from_b.open(b, n0, k0);
+    __syncthreads();                 /* shared memory may still be read from the product before */
+    int ahead = k0, to = 0, now = 0; /* the step to be copied, and where; the one to be multiplied */
+    const auto copy = [&]() {
+        if (ahead < k1) {
+            from_a.fetch(shared + to * SIZE, a, m0, ahead);
+            from_b.fetch(shared + to * SIZE + side_a::SIZE, b, n0, ahead);
         }
+        hm_copy_batch();
+        ahead += 32;
+        to = to + 1 < STAGES ? to + 1 : 0;
+    };
+    for (int i = 0; i < STAGES - 1; i++)
+        copy();
+    for (int k = k0; k < k1; k += 32) {
+        hm_copy_wait_batches<STAGES - 2>();
+        __syncthreads(); /* this step is there for everyone, and everyone is done with the one before */
+        copy();          /* over that */
+        const T *const now_a = shared + now * SIZE, *const now_b = now_a + side_a::SIZE;
+        now = now + 1 < STAGES ? now + 1 : 0;
 #pragma unroll
         for (int step = 0; step < 32; step += 16) {
             uint32_t ra[2][4], rb[4][4];
@@ -191,7 +201,6 @@ static __device__ void half_product(T *shared, const operand &a, const operand &
                 for (int j = 0; j < 8; j++)
                     multiply_add(sum[i][j], ra[i], rb[j / 2] + j % 2 * 2, T());
         }
-        turn ^= 1; /* written two steps on, after the barrier between */
     }
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
@@ -279,9 +288,14 @@ static __device__ void float_product(float *shared, const operand &a, const oper
 
 /* ---- either */
 
-/* Bytes of shared memory: two steps of both operands. */
+/* Bytes of shared memory (aligned to 16): the steps of both operands. */
 template <typename T> constexpr int tile_bytes(void) {
-    return sizeof(T) == 4 ? 2 * FLOAT_K * (TILE_M + TILE_N + 8) * 4 : 2 * 40 * (TILE_M + TILE_N) * 2;
+    return sizeof(T) == 4 ? 2 * FLOAT_K * (TILE_M + TILE_N + 8) * 4 : STAGES * 40 * (TILE_M + TILE_N) * 2;
+}
+
+/* Blocks of a kernel that should fit on a multiprocessor. */
+template <typename T> constexpr int tile_blocks(void) {
+    return sizeof(T) == 4 ? 1 : 2;
 }
 
 template <typename T, bool A_INNER, bool B_INNER, typename F>
