@@ -128,25 +128,42 @@ static __device__ float sum_eight(float *v) {
     return v[0] + __shfl_xor_sync(0xFFFFFFFFu, v[0], 1);
 }
 
-/* What a query's points add up to: for all targets, and for the lane's own one. */
+/* What a query's points add up to: for all targets, and for the lane's own one. With label t the cross-entropy of a
+ * logit l is softplus(l) - t l. */
 struct point_sums {
-    float tail, area; /* of softplus(-|l|), of the sigmoid s */
-    float miss, both; /* of |l| where its sign contradicts the label, of s inside the target */
+    float plus, area;   /* of softplus(l), of the sigmoid s */
+    float inside, both; /* of l and of s inside the target */
 };
+
+/* *a += x and *b += y where the label is set: three instructions, where selecting what to add takes more. */
+static __device__ void add_inside(uint32_t word, uint32_t own_bit, float *a, float x, float *b, float y) {
+#ifdef HM_EMULATED
+    if (word & own_bit) {
+        *a += x;
+        *b += y;
+    }
+#else
+    asm("{\n\t.reg .pred inside;\n\t.reg .b32 bit;\n\t"
+        "and.b32 bit, %2, %3;\n\tsetp.ne.u32 inside, bit, 0;\n\t"
+        "@inside add.f32 %0, %0, %4;\n\t@inside add.f32 %1, %1, %5;\n\t}"
+        : "+f"(*a), "+f"(*b)
+        : "r"(word), "r"(own_bit), "f"(x), "f"(y));
+#endif
+}
 
 /* Adds one step of points; n <= 32 targets, whose labels of this step begin at bits, `words` apart. */
 static __device__ void add_points(point_sums *r, const float *l, float bias, int64_t points, const uint32_t *bits,
                                   int64_t words, int n) {
     const int lane = threadIdx.x % 32;
-    float above[LANE], below[LANE], sig[LANE]; /* positive parts of l and -l; sigmoid */
+    const uint32_t own_bit = 1u << lane;
+    float logit[LANE], sig[LANE];
 #pragma unroll
     for (int i = 0; i < LANE; i++) {
         const bool there = 32 * i + lane < points;
         const float v = there ? l[32 * i + lane] + bias : 0, e = expf(-fabsf(v)), near = 1 / (1 + e);
-        above[i] = fmaxf(v, 0);
-        below[i] = fmaxf(-v, 0);
+        logit[i] = v;
         sig[i] = there ? v >= 0 ? near : e * near : 0;
-        r->tail += there ? log1pf(e) + 0.0f * v : 0; /* not finite where l is not */
+        r->plus += there ? fmaxf(v, 0) + log1pf(e) + 0.0f * v : 0; /* not finite where l is not */
         r->area += sig[i];
     }
     for (int first = 0; first < n; first += 4) {
@@ -159,18 +176,16 @@ static __device__ void add_points(point_sums *r, const float *l, float bias, int
                 const uint4 four = label[i / 4];
                 const uint32_t word[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    const bool inside = word[e] >> lane & 1u;
-                    v[k] += inside ? below[i + e] : above[i + e];
-                    v[4 + k] += inside ? sig[i + e] : 0;
-                }
+                for (int e = 0; e < 4; e++)
+                    add_inside(word[e], own_bit, &v[k], logit[i + e], &v[4 + k], sig[i + e]);
             }
         }
         const float sum = sum_eight(v);
         const int own = (lane - first) & 3;
-        const float miss = __shfl_sync(0xFFFFFFFFu, sum, 4 * own), both = __shfl_sync(0xFFFFFFFFu, sum, 16 + 4 * own);
+        const float inside = __shfl_sync(0xFFFFFFFFu, sum, 4 * own);
+        const float both = __shfl_sync(0xFFFFFFFFu, sum, 16 + 4 * own);
         if (lane >= first && lane < first + 4) {
-            r->miss += miss;
+            r->inside += inside;
             r->both += both;
         }
     }
@@ -193,9 +208,9 @@ static __device__ float mask_cost(const operands &o, const float *l, int64_t fro
     point_sums r = {0, 0, 0, 0};
     for (int64_t p = 0; p < s.points; p += HM_MC_STEP)
         add_points(&r, l + p, bias, s.points - p, o.bits + from * s.words + p / 32, s.words, n);
-    const float tail = hm_warp_sum(r.tail), area = hm_warp_sum(r.area);
+    const float plus = hm_warp_sum(r.plus), area = hm_warp_sum(r.area);
     const float size = lane < n ? (float)o.inside[from + lane] : 0;
-    const float ce = (tail + r.miss) / (float)s.points, dice = 1 - (2 * r.both + 1) / (area + size + 1);
+    const float ce = (plus - r.inside) / (float)s.points, dice = 1 - (2 * r.both + 1) / (area + size + 1);
     return w.mask_ce * ce + w.mask_dice * dice;
 }
 
