@@ -202,17 +202,21 @@ static __global__ void __launch_bounds__(TILE_THREADS, tile_blocks<T>()) make_ma
 /* ---- the points of a pair: a block */
 
 struct pair {
-    int64_t number;
-    uint64_t first_key, second_key;
-    const uint8_t *mask; /* of its target */
-    void *map;           /* [pixels] logits or, in the end, their gradients, in the workspace */
-    int *chosen;         /* [words] bits of the chosen candidates: kept for the gradient */
-    float *logit;        /* [points] at the points used: likewise */
+    uint64_t first_key, second_key; /* moved on to where the pair's draws begin */
+    const uint8_t *mask;            /* of its target */
+    void *map;                      /* [pixels] logits or, in the end, their gradients, in the workspace */
+    int *chosen;                    /* [words] bits of the chosen candidates: kept for the gradient */
+    float *logit;                   /* [points] at the points used: likewise */
     /* for this block alone: in shared memory, or behind the map */
     float *value; /* forward [logits] at the candidates, then at the other points; backward [points] gradients */
     int *list;    /* [points] numbers of the points used; the first `chosen` are candidates */
     int *bits;    /* forward [words] as chosen */
 };
+
+/* The key with which a stream's points from number `first` on are drawn as 0, 1, .. */
+static __device__ uint64_t key_from(uint64_t key, uint64_t first) {
+    return key + 2 * first * HM_RNG_GOLD;
+}
 
 /* Pair `row` of the round from tile `start` on; false where there is none. `shared` is laid out as
  * hm_mask_loss_pieces says: maps or histograms, then values. */
@@ -222,9 +226,9 @@ static __device__ bool open_pair(const job &j, int start, int row, unsigned char
         return false;
     const int64_t b = j.image[tile], q = j.list[(int64_t)tile * ROWS + r];
     const int64_t place = (int64_t)(tile - j.begin[b]) * ROWS + r;
-    p->number = j.first[tile] + r;
-    p->first_key = j.found->first_key;
-    p->second_key = j.found->second_key;
+    const uint64_t number = (uint64_t)(j.first[tile] + r);
+    p->first_key = key_from(j.found->first_key, number * (uint64_t)(3 * j.points));
+    p->second_key = key_from(j.found->second_key, number * (uint64_t)(j.points - j.chosen));
     p->mask = j.masks + (b * j.T + target_of(j, b, q)) * j.bytes;
     p->map = j.maps + row * j.pitch;
     p->chosen = j.picks + (b * j.most + place) * (j.words + j.points);
@@ -253,11 +257,10 @@ struct at {
 
 /* Place of point i: of the candidates, then of the others. */
 static __device__ at place_of(const job &j, const pair &p, int i) {
-    const int candidates = 3 * j.points, others = j.points - j.chosen;
-    const bool other = i >= candidates;
-    const uint64_t key = other ? p.second_key : p.first_key;
-    const uint64_t n = (uint64_t)(other ? p.number * others + (i - candidates) : p.number * candidates + i);
-    return at{hm_rng_uniform(key, 2 * n), hm_rng_uniform(key, 2 * n + 1)};
+    const int candidates = 3 * j.points;
+    const uint64_t key = i < candidates ? p.first_key : p.second_key;
+    const uint32_t n = 2 * (uint32_t)(i < candidates ? i : i - candidates);
+    return at{hm_rng_uniform(key, n), hm_rng_uniform(key, n + 1)};
 }
 
 /* Number of the p-th point used. */
