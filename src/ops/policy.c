@@ -36,10 +36,10 @@ const hm_policy hm_policies[] = {
     ROW(layer_norm, "a", "hff", "mean and variance in fp32"),
     ROW(layer_norm_back, "aaaaax", "hf", "sums in fp32"),
     ROW(layer_norm_affine, "a", "g", "sums in fp32"),
-    /* the residual stream: many small terms on one large sum */
+    /* the backbone's residual stream: many small terms on one large sum */
     ROW(scale_residual, "xaa", "f", "residual sum"),
     ROW(scale_residual_back, "a", "hg", "elementwise, computed in fp32"),
-    ROW(add, "x", "h", "sum: its terms are wanted exactly"),
+    ROW(add, "a", "h", "few terms, summed in fp32"),
     ROW(sum_to, "a", "f", "long sums in fp32"),
     /* moves */
     ROW(broadcast, "m", "m", "moves numbers"),
