@@ -1,7 +1,8 @@
 /* cuda.cu: layer normalisation on the GPU: a warp for each row, which it holds in registers where it is a multiple of
  * four numbers and at most 1024; statistics are two-pass and in fp32. The sums over rows (dgain, dbias) are made in the
- * same pass over the gradient, by blocks of rows, and added up in a fixed order. Other rows are gone through again and
- * again instead. */
+ * same pass over the gradient, by blocks of rows, and added up in a fixed order; a warp fetches its next row while it
+ * works on one, where registers allow. Other rows are gone through again and again instead. */
+#include "device/cuda/vector.cuh"
 #include "ops/cuda_op.cuh"
 #include "ops/layer_norm/layer_norm_attr.h"
 
@@ -33,19 +34,28 @@ struct back_args {
     int channels;
 };
 
-/* Packs of a lane: number j is pack lane + 32 j of the row. */
-template <int J> __device__ inline void load_row(hm_in t, int64_t at, int channels, float (*v)[4]) {
+/* A lane's packs of a row as they lie in memory: number j is pack lane + 32 j; zeros beyond the row. */
+template <int J> struct row_words { hm_words<4> pack[J]; };
+
+template <int J> __device__ inline row_words<J> fetch_row(const hm_in &t, int64_t at, int channels) {
+    row_words<J> r = {};
 #pragma unroll
     for (int j = 0; j < J; j++) {
         const int i = 4 * (threadIdx.x % 32 + 32 * j);
-        if (i < channels) {
-            hm_load<4>(t, at + i, v[j]);
-        } else {
-#pragma unroll
-            for (int k = 0; k < 4; k++)
-                v[j][k] = 0;
-        }
+        if (i < channels)
+            r.pack[j] = hm_fetch<4>(t, at + i);
     }
+    return r;
+}
+
+template <int J> __device__ inline void unpack_row(float (*v)[4], const row_words<J> &r, hm_dtype type) {
+#pragma unroll
+    for (int j = 0; j < J; j++)
+        hm_unpack<4>(v[j], r.pack[j], type);
+}
+
+template <int J> __device__ inline void read_row(float (*v)[4], const hm_in &t, int64_t at, int channels) {
+    unpack_row<J>(v, fetch_row<J>(t, at, channels), t.type);
 }
 
 template <int J> __global__ void forward_held(norm_args a) {
@@ -54,7 +64,7 @@ template <int J> __global__ void forward_held(norm_args a) {
     if (row >= a.rows)
         return;
     float v[J][4], sum = 0, squares = 0;
-    load_row<J>(a.x, at, a.channels, v);
+    read_row<J>(v, a.x, at, a.channels);
 #pragma unroll
     for (int j = 0; j < J; j++)
         sum += (v[j][0] + v[j][1]) + (v[j][2] + v[j][3]);
@@ -73,8 +83,8 @@ template <int J> __global__ void forward_held(norm_args a) {
         float gain[4], bias[4];
         if (i >= a.channels)
             continue;
-        hm_load<4>(a.gain, i, gain);
-        hm_load<4>(a.bias, i, bias);
+        hm_read<4>(gain, a.gain, i);
+        hm_read<4>(bias, a.bias, i);
 #pragma unroll
         for (int k = 0; k < 4; k++)
             v[j][k] = (v[j][k] - mean) * scale * gain[k] + bias[k];
@@ -131,20 +141,45 @@ template <int J> __device__ inline void join_warps(const back_args &a, float (*g
     }
 }
 
+/* What a warp reads of a row and its gradient. */
+template <int J> struct row_inputs {
+    row_words<J> d, x, plus;
+    float mean, scale;
+};
+
+template <int J> __device__ inline row_inputs<J> fetch_inputs(const back_args &a, int64_t row) {
+    row_inputs<J> r = {};
+    if (row >= a.rows)
+        return r;
+    const int64_t at = row * a.channels;
+    r.d = fetch_row<J>(a.dout, at, a.channels);
+    r.x = fetch_row<J>(a.x, at, a.channels);
+    if (a.plus.p != NULL)
+        r.plus = fetch_row<J>(a.plus, at, a.channels);
+    r.mean = a.mean[row];
+    r.scale = a.scale[row];
+    return r;
+}
+
 /* dx = (h - mean(h) - xhat mean(h xhat)) / std, h = dout gain. */
-template <int J> __global__ void backward_held(back_args a) {
+template <int J> __global__ void __launch_bounds__(WARPS * 32, J <= 3 ? 4 : 2) backward_held(back_args a) {
     const int lane = threadIdx.x % 32;
+    const int64_t first = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, step = (int64_t)gridDim.x * WARPS;
+    constexpr bool ahead = J <= 3; /* or registers run out */
     float gain[J][4], dgain[J][4] = {}, dbias[J][4] = {};
-    load_row<J>(a.gain, 0, a.channels, gain);
-    for (int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32; row < a.rows;
-         row += (int64_t)gridDim.x * WARPS) {
-        const int64_t at = row * a.channels;
-        const float mean = a.mean[row], scale = a.scale[row];
+    read_row<J>(gain, a.gain, 0, a.channels);
+    row_inputs<J> next = fetch_inputs<J>(a, first);
+    for (int64_t row = first; row < a.rows; row += step) {
+        if (!ahead)
+            next = fetch_inputs<J>(a, row);
+        const float mean = next.mean, scale = next.scale;
         float d[J][4], x[J][4], plus[J][4] = {}, sum = 0, dot = 0;
-        load_row<J>(a.dout, at, a.channels, d);
-        load_row<J>(a.x, at, a.channels, x);
+        unpack_row<J>(d, next.d, a.dout.type);
+        unpack_row<J>(x, next.x, a.x.type);
         if (a.plus.p != NULL)
-            load_row<J>(a.plus, at, a.channels, plus);
+            unpack_row<J>(plus, next.plus, a.plus.type);
+        if (ahead)
+            next = fetch_inputs<J>(a, row + step);
 #pragma unroll
         for (int j = 0; j < J; j++)
 #pragma unroll
@@ -166,7 +201,7 @@ template <int J> __global__ void backward_held(back_args a) {
 #pragma unroll
             for (int k = 0; k < 4; k++)
                 d[j][k] = (d[j][k] - sum - x[j][k] * dot) * scale + plus[j][k];
-            hm_save<4>(a.dx, at + i, d[j]);
+            hm_write<4>(a.dx, row * a.channels + i, d[j]);
         }
     }
     if (a.parts != NULL)
