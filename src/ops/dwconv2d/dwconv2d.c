@@ -71,7 +71,7 @@ static size_t workspace_weight(const hm_node *n, int threads) {
 /* Every part's sums (k*k + 1) x C. */
 static size_t cuda_workspace_weight(const hm_node *n) {
     const int64_t *const d = n->in[0]->shape.dim, k = ((const hm_dwconv2d_attr *)n->attr)->k;
-    return (size_t)(hm_dwconv2d_cuda_parts(d[0] * d[1], d[2], d[3]) * (k * k + 1) * d[3]) * sizeof(float);
+    return (size_t)(hm_dwconv2d_cuda_parts(d) * (k * k + 1) * d[3]) * sizeof(float);
 }
 
 const hm_op hm_op_dwconv2d = {

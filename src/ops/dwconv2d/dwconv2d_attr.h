@@ -16,18 +16,24 @@ static inline int64_t hm_dwconv2d_blocks(int64_t rows) {
     return rows > 0 ? (rows + HM_DWCONV2D_BLOCK - 1) / HM_DWCONV2D_BLOCK : 1;
 }
 
-/* On the GPU a 3x3 kernel goes along runs of a map's row, a warp for so many channels; the weight gradient's sums are
- * taken in parts, a number that depends on the shape alone: two blocks for each multiprocessor of a large card. */
-#define HM_DWCONV2D_RUN      16
-#define HM_DWCONV2D_CHANNELS 128
-#define HM_DWCONV2D_WARPS    8
+/* On the GPU a 3x3 kernel goes over tiles of a map, so many channels of them at a time (half as many in fp32); the
+ * weight gradient's sums are taken in parts, a number that depends on the shape alone: three blocks for each
+ * multiprocessor of a large card. */
+#define HM_DWCONV2D_TILE_H   8
+#define HM_DWCONV2D_TILE_W   16
+#define HM_DWCONV2D_CHANNELS 64
 
-static inline int64_t hm_dwconv2d_cuda_parts(int64_t rows, int64_t W, int64_t C) {
-    const int64_t runs = rows * ((W + HM_DWCONV2D_RUN - 1) / HM_DWCONV2D_RUN);
-    const int64_t most = (runs + HM_DWCONV2D_WARPS - 1) / HM_DWCONV2D_WARPS;
-    const int64_t chunks = (C + HM_DWCONV2D_CHANNELS - 1) / HM_DWCONV2D_CHANNELS,
-                  parts = 264 / (chunks > 0 ? chunks : 1);
-    return parts < 1 ? (most < 1 ? most : 1) : parts < most ? parts : most;
+/* Of a map [H, W]. */
+static inline int64_t hm_dwconv2d_cuda_tiles(int64_t H, int64_t W) {
+    return ((H + HM_DWCONV2D_TILE_H - 1) / HM_DWCONV2D_TILE_H) * ((W + HM_DWCONV2D_TILE_W - 1) / HM_DWCONV2D_TILE_W);
+}
+
+/* shape [B, H, W, C] */
+static inline int64_t hm_dwconv2d_cuda_parts(const int64_t *shape) {
+    const int64_t tiles = shape[0] * hm_dwconv2d_cuda_tiles(shape[1], shape[2]);
+    const int64_t chunks = (shape[3] + HM_DWCONV2D_CHANNELS - 1) / HM_DWCONV2D_CHANNELS;
+    const int64_t parts = 396 / (chunks > 0 ? chunks : 1);
+    return tiles < 1 || parts < 1 ? 1 : parts < tiles ? parts : tiles;
 }
 
 #endif
