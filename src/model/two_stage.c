@@ -41,10 +41,10 @@ static hm_tensor *enc_class(hm_build *b, hm_tensor *x, int group) {
     return hm_build_linear(b, x, name, b->c->num_classes + 1, HM_ACT_NONE);
 }
 
-/* The K best tokens of a group: I32 [B, K]. */
+/* The K best of the tokens, which are detached, by a group's scores: I32 [B, K]. */
 static hm_tensor *choose(hm_build *b, hm_tensor *tokens, int group, int K) {
     hm_model *const m = b->m;
-    m->scores[group] = hm_max_last(b->g, enc_class(b, enc_output(b, hm_detach(b->g, tokens), group), group));
+    m->scores[group] = hm_max_last(b->g, enc_class(b, enc_output(b, tokens, group), group));
     if (!m->options.impose_topk)
         return hm_topk(b->g, m->scores[group], K);
     char name[32];
@@ -78,10 +78,11 @@ void hm_build_two_stage(hm_build *b, hm_tensor *const *levels, hm_levels sizes, 
     const int K = (int)(b->c->num_queries < N ? b->c->num_queries : N);
     hm_tensor *const tokens =
         all_valid(&sizes, padding) ? out->memory : hm_mask_rows(b->g, out->memory, out->grid.valid);
+    hm_tensor *const detached = hm_detach(b->g, tokens);
     for (int group = 0; group < b->groups; group++) {
         char name[64];
         hm_graph_scope(b->g, "two_stage.group.%d", group);
-        hm_tensor *const index = b->m->topk[group] = choose(b, tokens, group, K);
+        hm_tensor *const index = b->m->topk[group] = choose(b, detached, group, K);
         hidden[group] = enc_output(b, hm_gather_rows(b->g, tokens, index), group);
         logits[group] = enc_class(b, hidden[group], group);
         snprintf(name, sizeof name, "transformer.enc_out_bbox_embed.%d", group);
