@@ -10,16 +10,14 @@
 extern "C" {
 #endif
 
-/* Rows are summed in this many parts, then the parts in order: a number that depends on the shape alone, with which
- * blocks are two for each multiprocessor of a large card. */
-HM_INLINE int hm_column_sums_parts(int64_t rows, int64_t n) {
-    const int64_t most = (rows + 63) / 64, parts = 264 / ((n + 255) / 256 > 0 ? (n + 255) / 256 : 1);
-    return (int)(most < 1 || parts < 1 ? 1 : parts < most ? parts : most);
+/* Rows are summed in this many parts, then the parts in order: a number that depends on the shape alone. */
+HM_INLINE int hm_column_sums_parts(int64_t rows) {
+    return rows > 256 * 32 ? 256 : rows > 32 ? (int)(rows / 32) : 1;
 }
 
 /* Room for them. */
 HM_INLINE int64_t hm_column_sums_floats(int64_t rows, int64_t n) {
-    return hm_column_sums_parts(rows, n) * n;
+    return hm_column_sums_parts(rows) * n;
 }
 
 /* out [n] = sums over the rows of x [rows, n], in fp32 and always in the same order. */

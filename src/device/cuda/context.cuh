@@ -11,7 +11,6 @@ struct hm_cuda {
     struct hm_cuda_products *products; /* lt_gemm.cu's */
     int room;                          /* in which products work */
     hm_cuda_measures *measures;        /* measure.cu's, on the device */
-    unsigned *arrived, next_arrived;   /* column_sums.cu's: zeros on the device; the next to use */
 };
 
 /* Stands for an op's call where HM_LAUNCH wants one. */
@@ -22,7 +21,6 @@ typedef struct hm_cuda_caller {
 /* What they need of the device's memory is taken when it is opened, so that nothing of it is missing from plans. */
 hm_status hm_cuda_products_start(hm_cuda *d);
 hm_status hm_cuda_measures_start(hm_cuda *d);
-hm_status hm_cuda_column_sums_start(hm_cuda *d);
 
 void hm_cuda_multiplied(void); /* counts a product */
 

@@ -84,7 +84,6 @@ static hm_status start(hm_cuda *d) {
     HM_CUDA_TRY(cudaStreamCreateWithFlags(&d->uploads, cudaStreamNonBlocking));
     HM_CUDA_TRY(cudaEventCreateWithFlags(&d->uploaded, cudaEventDisableTiming));
     HM_TRY(hm_cuda_measures_start(d));
-    HM_TRY(hm_cuda_column_sums_start(d));
     return hm_cuda_products_start(d);
 }
 
