@@ -31,8 +31,9 @@ typedef enum hm_status {
 const char *hm_error_message(void);
 
 /* ---- Options ----
- * Each command has a struct of options. Names are rfdetr's; hm_options_defaults fills a zeroed struct, after which
- * members may be set directly or by name. Strings are owned by the struct (malloc); hm_options_free frees them. */
+ * Each command has a struct of options, with rfdetr's names. hm_options_new makes one that holds the defaults; members
+ * are then set by name, or directly where they are no strings: those are owned by the struct. Later versions may add
+ * members at the end, so a struct that hm_options_new did not make may be too short for the library. */
 typedef enum hm_command {
     HM_COMMAND_TRAIN,   /* hm_train_options */
     HM_COMMAND_EVAL,    /* hm_eval_options */
@@ -44,8 +45,9 @@ typedef enum hm_command {
     HM_COMMAND_CONVERT, /* hm_convert_options */
 } hm_command;
 
-hm_status hm_options_defaults(hm_command command, void *options);
-void hm_options_free(hm_command command, void *options);
+/* `out`: a pointer to a pointer to the command's struct, as hm_train_options **. NULL after a failure. */
+hm_status hm_options_new(hm_command command, void *out);
+void hm_options_free(hm_command command, void *options); /* takes NULL */
 /* HM_ERR_ARG for an unknown name (with the nearest known one) or a bad value; '-' equals '_' in names. `where` says
  * where the text stands, or NULL. */
 hm_status hm_options_set(hm_command command, void *options, const char *name, const char *value, const char *where);

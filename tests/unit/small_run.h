@@ -10,6 +10,7 @@
 #include "ok.h"
 
 #include "data/shapes.h"
+#include "train/options.h"
 #include "train/training.h"
 
 static char root[64], data_dir[96], output_dir[96];
