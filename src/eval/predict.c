@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "device/turn.h"
 #include "eval/coco_results.h"
 #include "eval/find_objects.h"
 #include "eval/picture.h"
@@ -26,11 +27,13 @@ typedef struct predictor {
 
 static const char *file_of(const char *path) {
     const char *const slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
 }
 
 /* Bytes of the file's name without its ending. */
 static int stem_length(const char *file) {
     const char *const dot = strrchr(file, '.');
+    return (int)(dot != NULL && dot != file ? (size_t)(dot - file) : strlen(file));
 }
 
 static bool stem_taken(const predictor *p, size_t index) {
@@ -39,16 +42,20 @@ static bool stem_taken(const predictor *p, size_t index) {
     for (size_t i = 0; i < index; i++) {
         const char *const other = file_of(p->images[i]);
         if (stem_length(other) == n && strncmp(mine, other, (size_t)n) == 0)
+            return true;
     }
+    return false;
 }
 
 /* Pictures must never replace an image that is to be read. */
 static hm_status check_target(const predictor *p, const char *path) {
     struct stat target, image;
     if (stat(path, &target) != 0)
+        return HM_OK;
     for (size_t i = 0; i < p->n; i++)
         if (stat(p->images[i], &image) == 0 && image.st_dev == target.st_dev && image.st_ino == target.st_ino)
             HM_FAIL(HM_ERR_ARG, "the picture %s would replace one of the images: choose another folder", path);
+    return HM_OK;
 }
 
 /* *out = <out>/<stem>_predicted.png; a stem that came before gets the image's id. */
@@ -61,6 +68,7 @@ static hm_status picture_path(char **out, const predictor *p, size_t index) {
         snprintf(*out, room, "%s/%.*s_%zu_predicted.png", p->o->out, n, file, index + 1);
     else
         snprintf(*out, room, "%s/%.*s_predicted.png", p->o->out, n, file);
+    return check_target(p, *out);
 }
 
 /* ---- one image ---- */
@@ -83,6 +91,7 @@ static hm_status draw(const predictor *p, const hm_image *image, const hm_detect
 done:
     hm_picture_free(&picture);
     free(objects);
+    return st;
 }
 
 /* A failure may leave some of the image's results in the file, so the file is given up then. */
@@ -99,9 +108,11 @@ static hm_status write_results(predictor *p, const hm_detections *found, int64_t
         hm_coco_writer_abort(p->writer);
         p->writer = NULL;
     }
+    return st;
 }
 
 static hm_status detect(predictor *p, const hm_image *image, hm_detections *found) {
+    return hm_find_objects(&p->model, &image, 1, p->o->threshold, found, NULL);
 }
 
 static hm_status predict_image(predictor *p, size_t index) {
@@ -124,6 +135,7 @@ done:
     hm_detections_free(&found);
     hm_image_free(&image);
     free(path);
+    return st;
 }
 
 /* ---- all images ---- */
@@ -138,16 +150,20 @@ static hm_status predict_images(predictor *p) {
         done += st == HM_OK;
     }
     if (st == HM_OK)
+        return hm_coco_writer_commit(&p->writer);
     if (done == 0 || p->writer == NULL || hm_strdup(&message, hm_error_message()) != HM_OK)
+        return st;
     (void)hm_coco_writer_commit(&p->writer);
     hm_fail(st, "%s", message);
     free(message);
+    return st;
 }
 
 static hm_status open_model(hm_model_file *out, const hm_predict_options *o) {
     hm_detector_options d = {.batch = 1, .threads = o->threads};
     HM_TRY(hm_device_choose(o->device, &d.device));
     d.precision = hm_precision_resolve(o->precision, d.device);
+    return hm_model_file_open(out, o->weights, &d);
 }
 
 hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log) {
@@ -156,6 +172,8 @@ hm_status hm_predict(const hm_predict_options *options, const char *const *image
     hm_status st;
     if (options->weights == NULL || options->out == NULL || n == 0)
         HM_FAIL(HM_ERR_ARG, "prediction needs images, weights and a folder for the results");
+    const bool gpu = hm_turn_needed(options->device);
+    hm_turn_take(gpu);
     HM_TRY_TO(st, done, open_model(&p.model, options));
     HM_TRY_TO(st, done, hm_make_dirs(options->out));
     const size_t room = strlen(options->out) + sizeof "/" RESULTS;
@@ -166,5 +184,7 @@ hm_status hm_predict(const hm_predict_options *options, const char *const *image
 done:
     hm_coco_writer_abort(p.writer);
     hm_model_file_close(&p.model);
+    hm_turn_give(gpu);
     free(path);
+    return st;
 }

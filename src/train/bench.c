@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/progress.h"
+#include "device/turn.h"
 #include "train/bench_batch.h"
 #include "train/bench_peak.h"
 #include "train/bench_table.h"
@@ -251,10 +252,13 @@ static hm_status run(bench *k) {
 
 hm_status hm_bench(const hm_bench_options *options, FILE *to) {
     bench k = {.o = options, .to = to};
+    const bool gpu = hm_turn_needed(options->device);
+    hm_turn_take(gpu);
     const hm_status st = run(&k);
     hm_batch_free(&k.batch);
     free(k.seconds);
     hm_store_free(k.store);
     hm_step_free(k.step);
+    hm_turn_give(gpu);
     return st;
 }

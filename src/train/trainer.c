@@ -2,6 +2,7 @@
  * graph, a row of metrics now and then, a validation, the weights. What a step computes is train/step.c's. */
 #include <math.h>
 
+#include "device/turn.h"
 #include "train/training.h"
 
 static hm_status after_step(hm_training *t) {
@@ -108,9 +109,12 @@ static hm_status run(hm_training *t, hm_train_result *result) {
 hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result) {
     hm_train_result own;
     hm_training *t = NULL;
+    const bool gpu = hm_turn_needed(options->device);
+    hm_turn_take(gpu);
     hm_status st = hm_training_open(&t, options, log);
     if (st == HM_OK)
         st = run(t, result != NULL ? result : &own);
     hm_training_close(t);
+    hm_turn_give(gpu);
     return st;
 }
