@@ -5,6 +5,7 @@
 #include "api/objects.h"
 #include "api/pixels.h"
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "device/turn.h"
 #include "eval/find_objects.h"
 #include "train/options.h"
@@ -43,6 +44,7 @@ static hm_status make(hm_predictor *p, const hm_predict_options *o) {
 }
 
 hm_status hm_predictor_new(hm_predictor **out, const hm_predict_options *options, int32_t batch) {
+    HM_PLAIN_NUMBERS;
     hm_predict_options *own = NULL;
     hm_predictor *p = NULL;
     hm_status st;
@@ -135,6 +137,7 @@ static hm_status run_part(hm_predictor *p, const hm_pixels *images, size_t n, si
 }
 
 hm_status hm_predictor_run(hm_predictor *p, const hm_pixels *images, size_t n, hm_objects **out) {
+    HM_PLAIN_NUMBERS;
     hm_status st = HM_OK;
     memset(out, 0, n * sizeof(hm_objects *));
     for (size_t first = 0; first < n && st == HM_OK; first += p->batch) {

@@ -5,6 +5,7 @@
 #include "api/caller_batch.h"
 #include "api/log_stream.h"
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "device/turn.h"
 #include "train/options.h"
 #include "train/training.h"
@@ -32,6 +33,7 @@ static hm_status open_run(hm_trainer *t) {
 }
 
 hm_status hm_trainer_new(hm_trainer **out, const hm_train_options *options, hm_log *log, void *user) {
+    HM_PLAIN_NUMBERS;
     hm_trainer *t = NULL;
     hm_status st;
     *out = NULL;
@@ -123,6 +125,7 @@ static hm_status step(hm_trainer *t, const hm_step_report **out) {
 }
 
 hm_status hm_trainer_step(hm_trainer *t, const hm_step_report **out) {
+    HM_PLAIN_NUMBERS;
     if (hm_trainer_done(t))
         HM_FAIL(HM_ERR_ARG, "all %d epochs are done: raise epochs for more", (int)t->options->epochs);
     HM_TRY(begin(t));
@@ -162,6 +165,7 @@ static hm_status make_batch(hm_trainer *t) {
 }
 
 hm_status hm_trainer_step_on(hm_trainer *t, const hm_train_image *images, size_t n, const hm_step_report **out) {
+    HM_PLAIN_NUMBERS;
     const size_t want = (size_t)t->options->batch_size * (size_t)t->options->grad_accum_steps;
     const hm_caller_limits limits = {
         .objects = hm_trainer_most_objects(t), .classes = hm_trainer_classes(t), .masks = t->run->config.segmentation};
@@ -177,6 +181,7 @@ hm_status hm_trainer_step_on(hm_trainer *t, const hm_train_image *images, size_t
 /* ---- between steps */
 
 hm_status hm_trainer_end_epoch(hm_trainer *t, const hm_epoch_report **out) {
+    HM_PLAIN_NUMBERS;
     const hm_training *const run = t->run;
     if (run->epoch >= run->options->epochs || !hm_training_epoch_done(run))
         HM_FAIL(HM_ERR_ARG,
@@ -196,6 +201,7 @@ static hm_status validate(hm_training *run) {
 }
 
 hm_status hm_trainer_validate(hm_trainer *t, const hm_scores **out) {
+    HM_PLAIN_NUMBERS;
     HM_TRY(begin(t));
     HM_TRY(finish(t, validate(t->run)));
     if (out != NULL)
@@ -210,6 +216,7 @@ static hm_status save(hm_training *run, const char *path) {
 
 /* Nothing is half done by a file that cannot be written. */
 hm_status hm_trainer_save(hm_trainer *t, const char *path) {
+    HM_PLAIN_NUMBERS;
     HM_TRY(begin(t));
     const hm_status st = save(t->run, path);
     hm_turn_give(t->gpu);
@@ -222,6 +229,7 @@ static hm_status save_state(hm_training *run) {
 }
 
 hm_status hm_trainer_save_state(hm_trainer *t) {
+    HM_PLAIN_NUMBERS;
     HM_TRY(begin(t));
     const hm_status st = save_state(t->run);
     hm_turn_give(t->gpu);

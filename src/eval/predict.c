@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "device/turn.h"
 #include "eval/coco_results.h"
 #include "eval/find_objects.h"
@@ -167,6 +168,7 @@ static hm_status open_model(hm_model_file *out, const hm_predict_options *o) {
 }
 
 hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log) {
+    HM_PLAIN_NUMBERS;
     predictor p = {.o = options, .images = images, .n = n, .log = log};
     char *path = NULL;
     hm_status st;

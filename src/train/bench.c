@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "base/progress.h"
 #include "device/turn.h"
 #include "train/bench_batch.h"
@@ -251,6 +252,7 @@ static hm_status run(bench *k) {
 }
 
 hm_status hm_bench(const hm_bench_options *options, FILE *to) {
+    HM_PLAIN_NUMBERS;
     bench k = {.o = options, .to = to};
     const bool gpu = hm_turn_needed(options->device);
     hm_turn_take(gpu);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "base/progress.h"
 #include "device/turn.h"
 #include "io/atomic.h"
@@ -192,6 +193,7 @@ static hm_status info(const hm_info_options *options, FILE *to) {
 }
 
 hm_status hm_info(const hm_info_options *options, FILE *to) {
+    HM_PLAIN_NUMBERS;
     hm_turn_take(true); /* the GPU is looked at whatever is asked for */
     const hm_status st = info(options, to);
     hm_turn_give(true);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "train/options.h"
 
 #define TRAIN(m, initial, min, max, text)     HM_SETTING(hm_train_options, m, initial, min, max, text)
@@ -206,6 +207,7 @@ static table table_of(hm_command command) {
 }
 
 hm_status hm_options_defaults(hm_command command, void *options) {
+    HM_PLAIN_NUMBERS;
     const table t = table_of(command);
     return hm_settings_defaults(t.rows, t.n, options);
 }
@@ -238,6 +240,7 @@ void hm_options_free(hm_command command, void *options) {
 }
 
 hm_status hm_options_copy(hm_command command, void *out, const void *from) {
+    HM_PLAIN_NUMBERS;
     const table t = table_of(command);
     HM_TRY(hm_options_new(command, out));
     const hm_status st = hm_settings_copy(t.rows, t.n, *(void **)out, from);
@@ -249,11 +252,13 @@ hm_status hm_options_copy(hm_command command, void *out, const void *from) {
 }
 
 hm_status hm_options_set(hm_command command, void *options, const char *name, const char *value, const char *where) {
+    HM_PLAIN_NUMBERS;
     const table t = table_of(command);
     return hm_settings_set(t.rows, t.n, options, name, value, where);
 }
 
 hm_status hm_options_load_yaml(hm_command command, void *options, const char *path) {
+    HM_PLAIN_NUMBERS;
     const table t = table_of(command);
     return hm_settings_load_yaml(t.rows, t.n, options, path);
 }

@@ -2,6 +2,7 @@
  * graph, a row of metrics now and then, a validation, the weights. What a step computes is train/step.c's. */
 #include <math.h>
 
+#include "base/plain_numbers.h"
 #include "device/turn.h"
 #include "train/training.h"
 
@@ -130,6 +131,7 @@ static hm_status run(hm_training *t, hm_train_result *result) {
 }
 
 hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result) {
+    HM_PLAIN_NUMBERS;
     hm_train_result own;
     hm_training *t = NULL;
     const bool gpu = hm_turn_needed(options->device);

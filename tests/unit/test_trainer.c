@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "api_images.h"
-#include "io/atomic.h"
+#include "same_file.h"
 
 static int set_up(void **state) {
     (void)state;
@@ -29,19 +29,6 @@ static hm_trainer *open_trainer(const hm_train_options *o) {
     hm_trainer *t;
     OK(hm_trainer_new(&t, o, NULL, NULL));
     return t;
-}
-
-static void same_file(const char *a, const char *b, const char *name) {
-    char path[160], *text[2];
-    size_t len[2];
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", i == 0 ? a : b, name);
-        OK(hm_file_read(path, 1 << 28, &text[i], &len[i]));
-    }
-    assert_int_equal(len[0], len[1]);
-    assert_memory_equal(text[0], text[1], len[0]);
-    free(text[0]);
-    free(text[1]);
 }
 
 static void same_runs(const char *a, const char *b) {
