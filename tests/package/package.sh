@@ -61,7 +61,8 @@ done
 # shellcheck disable=SC2046,SC2086
 $cxx -std=c++11 $strict $flags "$source/examples/classes.cpp" -o pc/classes $(pkg-config --cflags --libs halfmask)
 LD_LIBRARY_PATH=$lib check_programs pc
-LD_LIBRARY_PATH=$lib ldd pc/predict | grep -q "libhalfmask.so.0 => $lib" || { echo "pc/predict is not shared"; exit 1; }
+LD_LIBRARY_PATH=$lib ldd pc/predict >ldd.log
+expect ldd.log "libhalfmask\.so\.0 => $lib"
 
 step "find_package"
 cmake -S "$source/examples" -B cmake -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_COMPILER="$cc" \
@@ -77,7 +78,8 @@ cmake -S "$source/tests/package/static" -B static -DCMAKE_PREFIX_PATH="$work/pre
     -DCMAKE_C_FLAGS="$flags" -DEXAMPLES="$source/examples" >cmake.log
 cmake --build static >cmake.log || { cat cmake.log; exit 1; }
 for program in pc/static static/predict; do
-    if ldd "$program" | grep -q libhalfmask; then echo "$program is not static"; exit 1; fi
+    ldd "$program" >ldd.log
+    if grep libhalfmask ldd.log; then echo "$program is not static"; exit 1; fi
     "$program" model.safetensors image.ppm 0.001 >static.log
     diff predict.log static.log
 done

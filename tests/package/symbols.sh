@@ -15,7 +15,8 @@ if grep -vE '@@?HALFMASK_[0-9]+\.[0-9]+$' "$work/exported"; then
     echo "exported without a version of halfmask's"
     faults=1
 fi
-if ! readelf -d "$library" | grep -q 'SONAME.*\[libhalfmask\.so\.0\]'; then
+readelf -d "$library" >"$work/dynamic"
+if ! grep -q 'SONAME.*\[libhalfmask\.so\.0\]' "$work/dynamic"; then
     echo "the soname is not libhalfmask.so.0"
     faults=1
 fi
