@@ -15,7 +15,6 @@ const cli_command cli_audit = {
                "numbers and those that lose most to underflow, says what to do about it, and draws RUN/audit.png:\n"
                "layers from top to bottom, time from left to right.\n",
     .id = HM_COMMAND_AUDIT,
-    .options_size = sizeof(hm_audit_options),
     .target = "dir",
     .run = run,
 };

@@ -14,6 +14,5 @@ const cli_command cli_bench = {
     .details = "Trains on a made-up batch and prints milliseconds of a step, images a second, memory as planned and\n"
                "as taken, and a line for each kind of operation. The last line is for scripts.\n",
     .id = HM_COMMAND_BENCH,
-    .options_size = sizeof(hm_bench_options),
     .run = run,
 };

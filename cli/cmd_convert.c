@@ -13,7 +13,6 @@ const cli_command cli_convert = {
         "Reads IN, a PyTorch checkpoint (.pth, .pt, .ckpt) or a safetensors file, and writes OUT by its ending:\n"
         ".safetensors, or .pth as rfdetr loads it. Names, types and numbers stay. No code in a file is run.\n",
     .id = HM_COMMAND_CONVERT,
-    .options_size = sizeof(hm_convert_options),
     .many = true,
     .run = run,
 };

@@ -15,7 +15,6 @@ const cli_command cli_eval = {
                "or the detections in a COCO results file against an annotation file. Figures are pycocotools',\n"
                "to the last digit with --json.\n",
     .id = HM_COMMAND_EVAL,
-    .options_size = sizeof(hm_eval_options),
     .target = "dataset_dir",
     .run = run,
 };

@@ -14,6 +14,5 @@ const cli_command cli_info = {
     .details = "Prints sizes and parameters, with --plan also the memory that training and evaluation will take.\n"
                "Without a model or weights it lists the variants, and says what CPU and GPU there are.\n",
     .id = HM_COMMAND_INFO,
-    .options_size = sizeof(hm_info_options),
     .run = run,
 };

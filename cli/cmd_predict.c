@@ -12,7 +12,6 @@ const cli_command cli_predict = {
     .details = "Writes DIR/predictions.json (COCO results; image ids count the images from 1) and one picture for\n"
                "each image with the masks, boxes and names of what was found.\n",
     .id = HM_COMMAND_PREDICT,
-    .options_size = sizeof(hm_predict_options),
     .many = true,
     .run = run,
 };

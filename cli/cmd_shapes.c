@@ -14,7 +14,6 @@ const cli_command cli_shapes = {
     .details = "Makes DIR with train/, valid/ and test/, each with JPEG and PNG images and _annotations.coco.json\n"
                "(polygons, RLE and crowds). The same settings make the same images.\n",
     .id = HM_COMMAND_SHAPES,
-    .options_size = sizeof(hm_shapes_options),
     .target = "dir",
     .run = run,
 };

@@ -50,7 +50,6 @@ const cli_command cli_train = {
                "receives training_config.json, metrics.csv, last.safetensors, checkpoint_best_total.safetensors,\n"
                "pictures, and the state of the run, from which --resume goes on. Settings have rfdetr's names.\n",
     .id = HM_COMMAND_TRAIN,
-    .options_size = sizeof(hm_train_options),
     .target = "dataset_dir",
     .run = run,
 };

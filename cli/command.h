@@ -11,7 +11,6 @@ typedef struct cli_command {
     const char *summary;   /* one line */
     const char *details;   /* more lines for its own help, each ended */
     hm_command id;         /* whose options it takes */
-    size_t options_size;   /* bytes of the options' struct */
     const char *target;    /* the option that its one bare argument sets; NULL: none, or `many` */
     bool many;             /* takes any number of bare arguments */
     /* `rest` [n]: the bare arguments of a command that takes many. */

@@ -45,9 +45,6 @@ static int unknown_command(const char *name) {
 
 static int run_with(const cli_command *c, void *options, int argc, char **argv) {
     cli_args args;
-    const hm_status st = hm_options_defaults(c->id, options);
-    if (st != HM_OK)
-        return cli_failure(st);
     int status = cli_parse(&args, c, options, argc, argv);
     if (status != EXIT_SUCCESS)
         return status;
@@ -62,14 +59,12 @@ static int run_with(const cli_command *c, void *options, int argc, char **argv) 
 }
 
 static int run(const cli_command *c, int argc, char **argv) {
-    void *const options = calloc(1, c->options_size);
-    if (options == NULL) {
-        fprintf(stderr, "halfmask: out of memory\n");
-        return EXIT_FAILURE;
-    }
+    void *options;
+    const hm_status st = hm_options_new(c->id, &options);
+    if (st != HM_OK)
+        return cli_failure(st);
     const int status = run_with(c, options, argc, argv);
     hm_options_free(c->id, options);
-    free(options);
     return status;
 }
 

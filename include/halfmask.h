@@ -2,7 +2,10 @@
  *
  * Native training, evaluation and prediction for RF-DETR (detection and instance segmentation).
  * Every function that can fail returns hm_status; hm_error_message() then says, in one sentence,
- * what was wrong, where, and what to do. Nothing here prints or exits. */
+ * what was wrong, where, and what to do. Nothing here prints, exits or touches signals.
+ *
+ * Programs that embed halfmask make a trainer or a predictor (hm_trainer_new, hm_predictor_new); the functions that run
+ * as a whole (hm_train, hm_eval, ...) are the commands of the program `halfmask`. */
 #ifndef HALFMASK_H
 #define HALFMASK_H
 
@@ -16,6 +19,9 @@ extern "C" {
 #endif
 
 #define HM_VERSION "0.1.0"
+
+/* The version of the library that is loaded, which may be a later one than this header's. */
+const char *hm_version(void);
 
 typedef enum hm_status {
     HM_OK = 0,
@@ -31,8 +37,9 @@ typedef enum hm_status {
 const char *hm_error_message(void);
 
 /* ---- Options ----
- * Each command has a struct of options. Names are rfdetr's; hm_options_defaults fills a zeroed struct, after which
- * members may be set directly or by name. Strings are owned by the struct (malloc); hm_options_free frees them. */
+ * Each command has a struct of options, with rfdetr's names. hm_options_new makes one that holds the defaults; members
+ * are then set by name, or directly where they are no strings: those are owned by the struct. Later versions may add
+ * members at the end, so a struct that hm_options_new did not make may be too short for the library. */
 typedef enum hm_command {
     HM_COMMAND_TRAIN,   /* hm_train_options */
     HM_COMMAND_EVAL,    /* hm_eval_options */
@@ -44,8 +51,9 @@ typedef enum hm_command {
     HM_COMMAND_CONVERT, /* hm_convert_options */
 } hm_command;
 
-hm_status hm_options_defaults(hm_command command, void *options);
-void hm_options_free(hm_command command, void *options);
+/* `out`: a pointer to a pointer to the command's struct, as hm_train_options **. NULL after a failure. */
+hm_status hm_options_new(hm_command command, void *out);
+void hm_options_free(hm_command command, void *options); /* takes NULL */
 /* HM_ERR_ARG for an unknown name (with the nearest known one) or a bad value; '-' equals '_' in names. `where` says
  * where the text stands, or NULL. */
 hm_status hm_options_set(hm_command command, void *options, const char *name, const char *value, const char *where);
@@ -142,6 +150,104 @@ hm_status hm_options_load_run(hm_train_options *options, const char *run);
  * NULL: silence. `result` may be NULL. */
 hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result);
 
+/* ---- A trainer, step by step ---- (docs/embedding.md)
+ * A handle does what hm_train does, one optimizer step a call. Any number of handles, trainers and predictors, may be
+ * used at once from different threads, with the results that each has alone; one handle is used by one thread at a
+ * time. On a GPU, handles take turns. After a failed call other than HM_ERR_ARG a trainer can only be freed.
+ *
+ * What functions hand out through `const ... **` belongs to the handle and is good until its next call. */
+typedef struct hm_trainer hm_trainer;
+
+/* A line of what there is to tell, without its end. Called in the thread that is inside hm_trainer_*. */
+typedef void hm_log(void *user, const char *line);
+
+typedef struct hm_step_term {
+    const char *name; /* upstream's: "loss_ce", "loss_mask_dice_0", "class_error" */
+    double value;     /* mean over the step's batches */
+    double weight;    /* in the loss; 0: told only */
+} hm_step_term;
+
+typedef struct hm_step_report {
+    int64_t step;          /* optimizer steps done in all, those that were skipped not counted */
+    int64_t epoch;         /* of this step, from 0 */
+    int64_t step_of_epoch; /* from 1; of a step on the caller's images: 0 */
+    int64_t steps_of_epoch;
+    bool epoch_done;  /* this was the epoch's last: hm_trainer_end_epoch, or simply the next step */
+    bool skipped;     /* gradients were not finite (fp16): nothing was updated; the loss scale falls */
+    const char *why;  /* then: which operation, in words; else "" */
+    double loss;      /* the terms' sum with their weights */
+    double lr;        /* the learning rate, before the factors of layers */
+    double grad_norm; /* before clipping */
+    double loss_scale;
+    size_t n_terms;
+    const hm_step_term *terms; /* [n_terms] of every output */
+} hm_step_report;
+
+typedef struct hm_scores {
+    bool masks;                        /* the model has masks; else the mask scores are NaN */
+    double box_ap, box_ap50, box_ap75; /* COCO's AP over IoU 0.50:0.95, and at 0.50 and 0.75; 0..1 */
+    double mask_ap, mask_ap50, mask_ap75;
+} hm_scores;
+
+typedef struct hm_epoch_report {
+    int64_t epoch;   /* that ended, from 0 */
+    bool validated;  /* eval_interval had its turn */
+    bool best;       /* then: these weights are the best so far and were saved as checkpoint_best_total.safetensors */
+    hm_scores valid; /* then: on the validation split */
+} hm_epoch_report;
+
+/* Opens the data set, plans memory, makes the model: everything before the first batch, with `resume` too. The options
+ * are copied. `log` may be NULL. HM_ERR_ARG: a setting is wrong; HM_ERR_IO, HM_ERR_FORMAT: a file is; HM_ERR_MEMORY:
+ * the run does not fit, and what would. */
+hm_status hm_trainer_new(hm_trainer **out, const hm_train_options *options, hm_log *log, void *user);
+void hm_trainer_free(hm_trainer *t); /* takes NULL; saves nothing */
+
+/* One optimizer step on the next grad_accum_steps batches of the data set. *out (may be NULL) = what came of it: waits
+ * for the GPU, which a call with NULL does not. The step after an epoch's last begins the next epoch. HM_ERR_ARG when
+ * all epochs are done. */
+hm_status hm_trainer_step(hm_trainer *t, const hm_step_report **out);
+bool hm_trainer_done(const hm_trainer *t); /* every epoch has had all its steps */
+
+/* Pixels in memory: `height` rows of `width` pixels of three bytes, red, green, blue; a row begins `stride` bytes
+ * behind the one above. */
+typedef struct hm_pixels {
+    const uint8_t *rgb;
+    int32_t width, height;
+    size_t stride; /* at least 3 * width */
+} hm_pixels;
+
+typedef struct hm_train_object {
+    int32_t label;       /* index of hm_trainer_class_name */
+    float box[4];        /* x1, y1, x2, y2: pixels of the image; what lies outside is cut off */
+    const uint8_t *mask; /* [height, width] bytes, not 0 inside; NULL for a detection model */
+} hm_train_object;
+
+typedef struct hm_train_image {
+    hm_pixels pixels;
+    const hm_train_object *objects; /* [n_objects] */
+    size_t n_objects;               /* at most hm_trainer_most_objects */
+} hm_train_image;
+
+/* One optimizer step on n = batch_size * grad_accum_steps images of the caller's, as they are: resized to the model's
+ * input, not augmented. The position in the epoch stays. Nothing is kept of them. HM_ERR_ARG, naming image and object,
+ * before anything is done. */
+hm_status hm_trainer_step_on(hm_trainer *t, const hm_train_image *images, size_t n, const hm_step_report **out);
+/* Of an image: as many as the training split's fullest has. */
+size_t hm_trainer_most_objects(const hm_trainer *t);
+
+/* What a run does between two epochs: validation if eval_interval says so, a row of metrics.csv, last.safetensors, the
+ * best weights if these are, the state to go on from. HM_ERR_ARG before the epoch's last step. `out` may be NULL. */
+hm_status hm_trainer_end_epoch(hm_trainer *t, const hm_epoch_report **out);
+/* Judges the weights of now (the averages, with use_ema) on the validation split and adds a row to metrics.csv. */
+hm_status hm_trainer_validate(hm_trainer *t, const hm_scores **out);
+/* Writes the weights of now (the averages, with use_ema) as safetensors. */
+hm_status hm_trainer_save(hm_trainer *t, const char *path);
+/* Writes the state into output_dir; a trainer with `resume` = output_dir goes on from it to the same bits. */
+hm_status hm_trainer_save_state(hm_trainer *t);
+
+int32_t hm_trainer_classes(const hm_trainer *t);                       /* of the data set */
+const char *hm_trainer_class_name(const hm_trainer *t, int32_t label); /* NULL when there is none; the trainer's */
+
 /* ---- Evaluation ---- */
 typedef struct hm_eval_options {
     char *dataset_dir; /* with `weights`: judge the model on a split of this tree */
@@ -172,6 +278,45 @@ typedef struct hm_predict_options {
 } hm_predict_options;
 
 hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log);
+
+/* ---- A predictor ---- (docs/embedding.md)
+ * Weights in memory, ready for images. Threads: as trainers. */
+typedef struct hm_predictor hm_predictor;
+
+/* Reads `weights` (safetensors, or a PyTorch checkpoint of rfdetr's) for `device` and `precision`; `out` of the options
+ * is not used. `batch`: images that one run of the model takes; memory grows with it. */
+hm_status hm_predictor_new(hm_predictor **out, const hm_predict_options *options, int32_t batch);
+void hm_predictor_free(hm_predictor *p); /* takes NULL; what it found lives on */
+
+int32_t hm_predictor_classes(const hm_predictor *p);
+const char *hm_predictor_class_name(const hm_predictor *p,
+                                    int32_t label); /* NULL when there is none; the predictor's */
+bool hm_predictor_has_masks(const hm_predictor *p);
+
+typedef struct hm_object {
+    float score;      /* greater than the threshold, at most 1 */
+    int32_t label;    /* of hm_predictor_class_name */
+    int64_t class_id; /* the category's id in the data set that the model was trained on */
+    const char *class_name;
+    float box[4]; /* x1, y1, x2, y2: pixels of the image, inside it */
+} hm_object;
+
+/* What was found in one image. It depends on no handle, and different threads may read it. */
+typedef struct hm_objects hm_objects;
+
+/* Finds objects in n images of any sizes: out[i] (hm_objects_free) is what image i shows, by falling score. Larger n
+ * than the predictor's batch are run in parts. After a failure all out[i] are NULL. HM_ERR_ARG names the image. */
+hm_status hm_predictor_run(hm_predictor *p, const hm_pixels *images, size_t n, hm_objects **out);
+void hm_objects_free(hm_objects *o); /* takes NULL */
+
+size_t hm_objects_count(const hm_objects *o);
+const hm_object *hm_objects_get(const hm_objects *o, size_t i); /* NULL when there is none; good until `o` is freed */
+/* mask [height, width] bytes of the image's size, 1 inside and 0 outside; `bytes` is its room. HM_ERR_UNSUPPORTED for a
+ * detection model, HM_ERR_ARG when there is no object i or the room is too small. */
+hm_status hm_objects_mask(const hm_objects *o, size_t i, uint8_t *mask, size_t bytes);
+/* The same as COCO's compressed run lengths, with a NUL. *bytes = those that it takes; nothing is written when that is
+ * more than `room`, so that a call with (NULL, 0) asks. */
+hm_status hm_objects_rle(const hm_objects *o, size_t i, char *text, size_t room, size_t *bytes);
 
 /* ---- Conversion ---- */
 typedef struct hm_convert_options {

@@ -18,7 +18,8 @@ declare -A sees=(
     [loss]="model ops graph base"
     [optim]="model ops graph base"
     [weights]="model ops graph data io base"
-    [eval]="weights model ops graph data io base"
+    [eval]="weights model ops graph device data io base"
+    [api]="train eval weights optim loss model ops graph device data io base"
     [train]="eval weights optim loss model ops graph device data io base"
 )
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 
 struct hm_background {
     pthread_t thread;
@@ -22,6 +23,7 @@ hm_status hm_background_new(hm_background **out) {
 }
 
 static void *thread_main(void *arg) {
+    HM_PLAIN_NUMBERS;
     hm_background *const b = arg;
     b->status = b->work(b->arg);
     if (b->status != HM_OK)

@@ -7,6 +7,10 @@
 
 static _Thread_local char message[1024];
 
+const char *hm_version(void) {
+    return HM_VERSION;
+}
+
 const char *hm_error_message(void) {
     return message;
 }

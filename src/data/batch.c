@@ -133,74 +133,80 @@ done:
     return st;
 }
 
+hm_status hm_batch_picture(hm_batch *batch, int32_t row, const hm_image *picture, const hm_view *v, int64_t id) {
+    const size_t r = (size_t)row;
+    clear_targets(batch, row);
+    HM_TRY(fill_pixels(batch->images + r * 3 * (size_t)batch->h * (size_t)batch->w, picture, v));
+    batch->image_ids[r] = id;
+    batch->sizes[2 * r] = picture->h;
+    batch->sizes[2 * r + 1] = picture->w;
+    return HM_OK;
+}
+
 /* Source column and row of each network pixel: map holds w columns, then h rows. */
-static hm_status fill_mask(hm_batch *batch, size_t target, const hm_dataset *d, const hm_coco_ann *a, const hm_view *v,
-                           const int32_t *map) {
-    hm_rle rle = {0};
-    HM_TRY(hm_coco_mask(&d->coco, a, v->in_h, v->in_w, &rle));
+static hm_status fill_mask(hm_batch *batch, size_t target, const hm_rle *mask, const hm_view *v) {
+    int32_t *map = NULL;
+    HM_TRY(hm_alloc(&map, (size_t)batch->w + (size_t)batch->h, sizeof *map));
+    hm_view_nearest(v, map, map + batch->w);
     const hm_status st =
-        hm_batch_mask_bits(batch->masks + target * batch->mask_bytes, &rle, map, batch->w, map + batch->w, batch->h);
-    hm_rle_free(&rle);
+        hm_batch_mask_bits(batch->masks + target * batch->mask_bytes, mask, map, batch->w, map + batch->w, batch->h);
+    free(map);
     return st;
 }
 
-static hm_status fill_targets(hm_batch *batch, int32_t row, const hm_dataset *d, const hm_coco_image *image,
-                              const hm_view *v) {
-    int32_t *map = NULL, n = 0;
+hm_status hm_batch_object(hm_batch *batch, int32_t row, const hm_view *v, int32_t label, const double box[4],
+                          const hm_rle *mask) {
+    const int32_t n = batch->counts[row];
+    const size_t target = (size_t)row * (size_t)batch->t + (size_t)n;
+    float seen[4];
+    if (!hm_view_box(v, box, seen))
+        return HM_OK;
+    if (n == batch->t)
+        HM_FAIL(HM_ERR_ARG, "more than %d objects in one picture; raise the batch's capacity", (int)batch->t);
+    if (batch->masks != NULL)
+        HM_TRY(fill_mask(batch, target, mask, v));
+    memcpy(batch->boxes + 4 * target, seen, sizeof seen);
+    batch->labels[target] = label;
+    batch->counts[row]++;
+    return HM_OK;
+}
+
+static hm_status add_annotation(hm_batch *batch, int32_t row, const hm_dataset *d, const hm_coco_ann *a,
+                                const hm_view *v) {
+    hm_rle mask = {0};
     hm_status st = HM_OK;
-    if (batch->masks != NULL) {
-        HM_TRY(hm_alloc(&map, (size_t)batch->w + (size_t)batch->h, sizeof *map));
-        hm_view_nearest(v, map, map + batch->w);
-    }
-    for (size_t k = 0; k < image->n; k++) {
-        const hm_coco_ann *const a = &d->coco.anns[image->first + k];
-        const size_t target = (size_t)row * (size_t)batch->t + (size_t)n;
-        float box[4];
-        if (!hm_dataset_trains(a) || !hm_view_box(v, a->box, box))
-            continue;
-        if (n == batch->t) {
-            st = hm_fail(HM_ERR_ARG, "more than %d objects in one picture; raise the batch's capacity", (int)batch->t);
-            goto done;
-        }
-        memcpy(batch->boxes + 4 * target, box, sizeof box);
-        batch->labels[target] = d->label_of[a->category];
-        if (batch->masks != NULL) {
-            st = fill_mask(batch, target, d, a, v, map);
-            if (st != HM_OK) {
-                st = hm_fail_in(st, "annotation %lld", (long long)a->id);
-                goto done;
-            }
-        }
-        n++;
-    }
-    batch->counts[row] = n;
-done:
-    free(map);
-    return st;
+    float seen[4];
+    if (!hm_dataset_trains(a) || !hm_view_box(v, a->box, seen)) /* no mask is made in vain */
+        return HM_OK;
+    if (batch->masks != NULL)
+        st = hm_coco_mask(&d->coco, a, v->in_h, v->in_w, &mask);
+    if (st == HM_OK)
+        st = hm_batch_object(batch, row, v, d->label_of[a->category], a->box, &mask);
+    hm_rle_free(&mask);
+    return st == HM_OK ? HM_OK : hm_fail_in(st, "annotation %lld", (long long)a->id);
+}
+
+static hm_status fill_row(hm_batch *batch, int32_t row, const hm_dataset *d, const hm_coco_image *image,
+                          const hm_image *picture, const hm_view *v) {
+    HM_TRY(hm_batch_picture(batch, row, picture, v, image->id));
+    for (size_t k = 0; k < image->n; k++)
+        HM_TRY(add_annotation(batch, row, d, &d->coco.anns[image->first + k], v));
+    return HM_OK;
 }
 
 hm_status hm_batch_fill(hm_batch *batch, int32_t row, const hm_dataset *d, size_t item, hm_augment augment,
                         uint64_t key) {
     const hm_coco_image *const image = &d->coco.images[d->items[item]];
-    const size_t r = (size_t)row;
     hm_image picture = {0};
     char *path = NULL;
     hm_status st;
-    clear_targets(batch, row);
     HM_TRY_TO(st, done, hm_dataset_path(d, item, &path));
     HM_TRY_TO(st, done, hm_image_read(&picture, path));
     const hm_view v = hm_view_random(augment, key, picture.w, picture.h, batch->w, batch->h);
-    st = fill_pixels(batch->images + r * 3 * (size_t)batch->h * (size_t)batch->w, &picture, &v);
-    if (st == HM_OK)
-        st = fill_targets(batch, row, d, image, &v);
-    if (st != HM_OK) {
+    st = fill_row(batch, row, d, image, &picture, &v);
+    if (st != HM_OK)
         st = hm_fail_in(st, "%s", path);
-        goto done;
-    }
-    batch->image_ids[r] = image->id;
-    batch->sizes[2 * r] = picture.h;
-    batch->sizes[2 * r + 1] = picture.w;
-    batch->items[r] = item;
+    batch->items[row] = item;
 done:
     hm_image_free(&picture);
     free(path);

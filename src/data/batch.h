@@ -5,6 +5,7 @@
 #define HM_DATA_BATCH_H
 
 #include "data/dataset.h"
+#include "data/image.h"
 #include "data/view.h"
 
 typedef struct hm_batch {
@@ -36,6 +37,13 @@ void hm_batch_clear(hm_batch *batch, int32_t first);
  * `augment` says. Touches this row only, so rows may be filled from several threads. Failures name the file. */
 hm_status hm_batch_fill(hm_batch *batch, int32_t row, const hm_dataset *d, size_t item, hm_augment augment,
                         uint64_t key);
+
+/* The same from memory: row `row` shows the picture as the view has it and has no targets yet; */
+hm_status hm_batch_picture(hm_batch *batch, int32_t row, const hm_image *picture, const hm_view *v, int64_t id);
+/* then its objects, one after the other: box x,y,w,h in the picture's pixels; the mask, of the picture's size, counts
+ * where the batch has masks. What the view cuts off entirely is left out. HM_ERR_ARG when the row has T already. */
+hm_status hm_batch_object(hm_batch *batch, int32_t row, const hm_view *v, int32_t label, const double box[4],
+                          const hm_rle *mask);
 
 /* bits [ceil(w*h/8)], all zero before: bit y*w + x (most significant first) = the mask at (cols[x], rows[y]); rows must
  * not descend. */

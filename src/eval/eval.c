@@ -1,8 +1,11 @@
 /* eval.c: hm_eval: which of the two evaluations the options ask for. */
+#include "base/plain_numbers.h"
+#include "device/turn.h"
 #include "eval/eval_files.h"
 #include "eval/eval_weights.h"
 
 hm_status hm_eval(const hm_eval_options *options, FILE *to, FILE *log) {
+    HM_PLAIN_NUMBERS;
     const bool files = options->gt != NULL || options->dt != NULL;
     if (!files && options->weights == NULL)
         HM_FAIL(HM_ERR_ARG, "nothing to judge: give a data set's folder and weights, or gt and dt");
@@ -11,5 +14,11 @@ hm_status hm_eval(const hm_eval_options *options, FILE *to, FILE *log) {
                 options->weights != NULL       ? "weights"
                 : options->dataset_dir != NULL ? "the data set's folder"
                                                : "out");
-    return files ? hm_eval_files(options, to) : hm_eval_weights(options, to, log);
+    if (files)
+        return hm_eval_files(options, to);
+    const bool gpu = hm_turn_needed(options->device);
+    hm_turn_take(gpu);
+    const hm_status st = hm_eval_weights(options, to, log);
+    hm_turn_give(gpu);
+    return st;
 }

@@ -6,9 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-#include "data/transform.h"
+#include "base/plain_numbers.h"
+#include "device/turn.h"
 #include "eval/coco_results.h"
-#include "eval/model_file.h"
+#include "eval/find_objects.h"
 #include "eval/picture.h"
 #include "io/atomic.h"
 
@@ -111,26 +112,8 @@ static hm_status write_results(predictor *p, const hm_detections *found, int64_t
     return st;
 }
 
-/* Drops detections of labels without a class. */
-static void keep_known(hm_detections *found, int32_t n_classes) {
-    size_t kept = 0;
-    for (size_t i = 0; i < found->n; i++) {
-        if (found->items[i].label < n_classes)
-            found->items[kept++] = found->items[i];
-        else
-            hm_rle_free(&found->items[i].mask);
-    }
-    found->n = kept;
-}
-
-static hm_status detect(const predictor *p, const hm_image *image, hm_detections *found) {
-    hm_detector *const d = p->model.detector;
-    const hm_detector_options *const o = hm_detector_settings(d);
-    HM_TRY(hm_transform_predict(hm_detector_input(d), image, o->width, o->height));
-    HM_TRY(hm_detector_run(d));
-    HM_TRY(hm_detector_detections(d, 0, image->w, image->h, p->o->threshold, found));
-    keep_known(found, p->model.classes.n);
-    return HM_OK;
+static hm_status detect(predictor *p, const hm_image *image, hm_detections *found) {
+    return hm_find_objects(&p->model, &image, 1, p->o->threshold, found, NULL);
 }
 
 static hm_status predict_image(predictor *p, size_t index) {
@@ -185,11 +168,14 @@ static hm_status open_model(hm_model_file *out, const hm_predict_options *o) {
 }
 
 hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log) {
+    HM_PLAIN_NUMBERS;
     predictor p = {.o = options, .images = images, .n = n, .log = log};
     char *path = NULL;
     hm_status st;
     if (options->weights == NULL || options->out == NULL || n == 0)
         HM_FAIL(HM_ERR_ARG, "prediction needs images, weights and a folder for the results");
+    const bool gpu = hm_turn_needed(options->device);
+    hm_turn_take(gpu);
     HM_TRY_TO(st, done, open_model(&p.model, options));
     HM_TRY_TO(st, done, hm_make_dirs(options->out));
     const size_t room = strlen(options->out) + sizeof "/" RESULTS;
@@ -200,6 +186,7 @@ hm_status hm_predict(const hm_predict_options *options, const char *const *image
 done:
     hm_coco_writer_abort(p.writer);
     hm_model_file_close(&p.model);
+    hm_turn_give(gpu);
     free(path);
     return st;
 }

@@ -50,7 +50,7 @@ static hm_status check_target(const char *path) {
 }
 
 static hm_status open_temp(hm_atomic *a) {
-    if (asprintf(&a->temp, "%s.tmp.%ld", a->path, (long)getpid()) < 0) {
+    if (asprintf(&a->temp, "%s.tmp.%ld", a->path, (long)gettid()) < 0) {
         a->temp = NULL;
         HM_FAIL(HM_ERR_MEMORY, "cannot write %s: out of memory", a->path);
     }

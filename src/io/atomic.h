@@ -1,4 +1,4 @@
-/* atomic.h: files that appear whole or not at all. Bytes go to "<path>.tmp.<pid>" in the same folder; only a commit
+/* atomic.h: files that appear whole or not at all. Bytes go to "<path>.tmp.<thread>" in the same folder; only a commit
  * that reached the disk renames it over the old file. Also: reading a small file, making folders.
  * Every failure is HM_ERR_IO with the path and the system's reason unless said otherwise. */
 #ifndef HM_IO_ATOMIC_H

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "io/image_write.h"
 #include "train/audit_record.h"
 #include "train/audit_table.h"
@@ -183,6 +184,7 @@ static hm_status write_map(const hm_audit_table *t, const char *path) {
 }
 
 hm_status hm_audit(const hm_audit_options *o, FILE *to) {
+    HM_PLAIN_NUMBERS;
     hm_audit_table t = {0};
     char csv[4096], png[4096];
     hm_status st;

@@ -6,7 +6,9 @@
 #include <sys/resource.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "base/progress.h"
+#include "device/turn.h"
 #include "train/bench_batch.h"
 #include "train/bench_peak.h"
 #include "train/bench_table.h"
@@ -250,11 +252,15 @@ static hm_status run(bench *k) {
 }
 
 hm_status hm_bench(const hm_bench_options *options, FILE *to) {
+    HM_PLAIN_NUMBERS;
     bench k = {.o = options, .to = to};
+    const bool gpu = hm_turn_needed(options->device);
+    hm_turn_take(gpu);
     const hm_status st = run(&k);
     hm_batch_free(&k.batch);
     free(k.seconds);
     hm_store_free(k.store);
     hm_step_free(k.step);
+    hm_turn_give(gpu);
     return st;
 }

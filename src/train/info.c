@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "base/progress.h"
+#include "device/turn.h"
 #include "io/atomic.h"
 #include "train/info_parts.h"
 #include "weights/weights.h"
@@ -167,7 +169,7 @@ static hm_status show_model(const hm_info_options *o, hm_model_config c, const h
     return o->plan || o->dot != NULL || o->dump != NULL ? show_step(o, &c, to) : HM_OK;
 }
 
-hm_status hm_info(const hm_info_options *options, FILE *to) {
+static hm_status info(const hm_info_options *options, FILE *to) {
     hm_model_config c;
     hm_weights *w = NULL;
     if (options->weights != NULL && options->model != NULL)
@@ -188,4 +190,12 @@ hm_status hm_info(const hm_info_options *options, FILE *to) {
     fputc('\n', to);
     hm_info_print_devices(to);
     return HM_OK;
+}
+
+hm_status hm_info(const hm_info_options *options, FILE *to) {
+    HM_PLAIN_NUMBERS;
+    hm_turn_take(true); /* the GPU is looked at whatever is asked for */
+    const hm_status st = info(options, to);
+    hm_turn_give(true);
+    return st;
 }

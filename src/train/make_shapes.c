@@ -1,4 +1,5 @@
 /* make_shapes.c: hm_shapes: the options of the public interface turned into data/shapes.h's, with progress. */
+#include "base/plain_numbers.h"
 #include "base/progress.h"
 #include "base/status.h"
 #include "data/shapes.h"
@@ -11,6 +12,7 @@ static void show(void *user, int64_t done, int64_t total) {
 }
 
 hm_status hm_shapes(const hm_shapes_options *options, FILE *log) {
+    HM_PLAIN_NUMBERS;
     const hm_shapes_config config = {.counts = {options->train, options->valid, options->test},
                                      .min_side = (int32_t)((int64_t)options->size * 6 / 7),
                                      .max_side = (int32_t)((int64_t)options->size * 8 / 7),

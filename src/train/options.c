@@ -2,7 +2,10 @@
  * train/settings.h's. Names and defaults of training are upstream's. */
 #include <float.h>
 #include <stddef.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "train/options.h"
 
 #define TRAIN(m, initial, min, max, text)     HM_SETTING(hm_train_options, m, initial, min, max, text)
@@ -181,39 +184,81 @@ static const hm_setting convert_table[] = {
 typedef struct table {
     const hm_setting *rows;
     size_t n;
+    size_t size; /* bytes of the struct */
 } table;
 
-#define TABLE(rows)                                                                                                    \
-    { rows, sizeof rows / sizeof rows[0] }
+#define TABLE(rows, type)                                                                                              \
+    { rows, sizeof rows / sizeof rows[0], sizeof(type) }
 
 static table table_of(hm_command command) {
     static const table tables[] = {
-        [HM_COMMAND_TRAIN] = TABLE(train_table),     [HM_COMMAND_EVAL] = TABLE(eval_table),
-        [HM_COMMAND_PREDICT] = TABLE(predict_table), [HM_COMMAND_INFO] = TABLE(info_table),
-        [HM_COMMAND_SHAPES] = TABLE(shapes_table),   [HM_COMMAND_AUDIT] = TABLE(audit_table),
-        [HM_COMMAND_BENCH] = TABLE(bench_table),     [HM_COMMAND_CONVERT] = TABLE(convert_table),
+        [HM_COMMAND_TRAIN] = TABLE(train_table, hm_train_options),
+        [HM_COMMAND_EVAL] = TABLE(eval_table, hm_eval_options),
+        [HM_COMMAND_PREDICT] = TABLE(predict_table, hm_predict_options),
+        [HM_COMMAND_INFO] = TABLE(info_table, hm_info_options),
+        [HM_COMMAND_SHAPES] = TABLE(shapes_table, hm_shapes_options),
+        [HM_COMMAND_AUDIT] = TABLE(audit_table, hm_audit_options),
+        [HM_COMMAND_BENCH] = TABLE(bench_table, hm_bench_options),
+        [HM_COMMAND_CONVERT] = TABLE(convert_table, hm_convert_options),
     };
     if ((size_t)command >= sizeof tables / sizeof tables[0])
-        return (table){NULL, 0};
+        return (table){NULL, 0, 0};
     return tables[command];
 }
 
 hm_status hm_options_defaults(hm_command command, void *options) {
+    HM_PLAIN_NUMBERS;
     const table t = table_of(command);
     return hm_settings_defaults(t.rows, t.n, options);
 }
 
-void hm_options_free(hm_command command, void *options) {
+void hm_options_clear(hm_command command, void *options) {
     const table t = table_of(command);
     hm_settings_free(t.rows, t.n, options);
 }
 
+hm_status hm_options_new(hm_command command, void *out) {
+    const size_t size = table_of(command).size;
+    void *made = NULL;
+    *(void **)out = NULL;
+    if (size == 0)
+        HM_FAIL(HM_ERR_ARG, "there is no command %d that could have options", (int)command);
+    HM_TRY(hm_alloc(&made, 1, size));
+    const hm_status st = hm_options_defaults(command, made);
+    if (st != HM_OK)
+        hm_options_free(command, made);
+    else
+        *(void **)out = made;
+    return st;
+}
+
+void hm_options_free(hm_command command, void *options) {
+    if (options == NULL)
+        return;
+    hm_options_clear(command, options);
+    free(options);
+}
+
+hm_status hm_options_copy(hm_command command, void *out, const void *from) {
+    HM_PLAIN_NUMBERS;
+    const table t = table_of(command);
+    HM_TRY(hm_options_new(command, out));
+    const hm_status st = hm_settings_copy(t.rows, t.n, *(void **)out, from);
+    if (st != HM_OK) {
+        hm_options_free(command, *(void **)out);
+        *(void **)out = NULL;
+    }
+    return st;
+}
+
 hm_status hm_options_set(hm_command command, void *options, const char *name, const char *value, const char *where) {
+    HM_PLAIN_NUMBERS;
     const table t = table_of(command);
     return hm_settings_set(t.rows, t.n, options, name, value, where);
 }
 
 hm_status hm_options_load_yaml(hm_command command, void *options, const char *path) {
+    HM_PLAIN_NUMBERS;
     const table t = table_of(command);
     return hm_settings_load_yaml(t.rows, t.n, options, path);
 }

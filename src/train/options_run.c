@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "io/atomic.h"
 #include "train/options.h"
 
@@ -59,6 +60,7 @@ static hm_status take_all(hm_train_options *o, const char *path) {
 }
 
 hm_status hm_options_load_run(hm_train_options *options, const char *run) {
+    HM_PLAIN_NUMBERS;
     char *folder = NULL, *path = NULL;
     HM_TRY(folder_of(&folder, run));
     const size_t room = strlen(folder) + sizeof "/training_config.json";

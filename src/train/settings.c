@@ -11,7 +11,10 @@
 
 #include "base/mem.h"
 
-enum { NAME_MAX_BYTES = 64 }; /* longest name that suggestions consider, with its NUL */
+enum {
+    NAME_MAX_BYTES = 64, /* longest name that suggestions consider, with its NUL */
+    VALUE_BYTES = 40     /* of any number as text */
+};
 
 static char plain(char c) {
     return c == '-' ? '_' : c;
@@ -215,34 +218,53 @@ void hm_settings_free(const hm_setting *table, size_t n, void *object) {
             (void)set_string((char **)(void *)((char *)object + table[i].offset), NULL);
 }
 
+/* A setting's value as a user would write it, in `text` or where it is; NULL: a string that is not there, or an enum
+ * that is none of its choices. */
+static const char *value_of(const hm_setting *s, const void *object, char text[static VALUE_BYTES]) {
+    const char *const at = (const char *)object + s->offset;
+    switch (s->type) {
+    case HM_SETTING_INT32:
+        snprintf(text, VALUE_BYTES, "%lld", (long long)*(const int32_t *)(const void *)at);
+        return text;
+    case HM_SETTING_INT64:
+        snprintf(text, VALUE_BYTES, "%lld", (long long)*(const int64_t *)(const void *)at);
+        return text;
+    case HM_SETTING_FLOAT:
+        snprintf(text, VALUE_BYTES, "%.17g", *(const double *)(const void *)at);
+        return text;
+    case HM_SETTING_BOOL:
+        return *(const bool *)(const void *)at ? "true" : "false";
+    case HM_SETTING_ENUM:
+        for (int i = 0; s->choices[i] != NULL; i++)
+            if (i == *(const int *)(const void *)at)
+                return s->choices[i];
+        return NULL;
+    case HM_SETTING_STRING:
+        return *(char *const *)(const void *)at;
+    }
+    return NULL;
+}
+
 void hm_settings_each(const hm_setting *table, size_t n, const void *object,
                       void (*put)(void *user, const hm_setting *s, const char *value), void *user) {
+    char text[VALUE_BYTES];
+    for (size_t i = 0; i < n; i++) {
+        const char *const value = value_of(&table[i], object, text);
+        if (value != NULL)
+            put(user, &table[i], value);
+    }
+}
+
+hm_status hm_settings_copy(const hm_setting *table, size_t n, void *to, const void *from) {
+    char text[VALUE_BYTES];
     for (size_t i = 0; i < n; i++) {
         const hm_setting *const s = &table[i];
-        const char *const at = (const char *)object + s->offset;
-        char text[40];
-        const char *value = text;
-        switch (s->type) {
-        case HM_SETTING_INT32:
-            snprintf(text, sizeof text, "%lld", (long long)*(const int32_t *)(const void *)at);
-            break;
-        case HM_SETTING_INT64:
-            snprintf(text, sizeof text, "%lld", (long long)*(const int64_t *)(const void *)at);
-            break;
-        case HM_SETTING_FLOAT:
-            snprintf(text, sizeof text, "%.17g", *(const double *)(const void *)at);
-            break;
-        case HM_SETTING_BOOL:
-            value = *(const bool *)(const void *)at ? "true" : "false";
-            break;
-        case HM_SETTING_ENUM:
-            value = s->choices[*(const int *)(const void *)at];
-            break;
-        case HM_SETTING_STRING:
-            value = *(char *const *)(const void *)at;
-            break;
+        const char *value = value_of(s, from, text);
+        if (value == NULL && s->type == HM_SETTING_ENUM) {
+            snprintf(text, sizeof text, "%d", *(const int *)(const void *)((const char *)from + s->offset));
+            return bad_value(s, text, NULL);
         }
-        if (value != NULL)
-            put(user, s, value);
+        HM_TRY(store(s, to, value != NULL ? value : s->initial, NULL));
     }
+    return HM_OK;
 }

@@ -64,6 +64,11 @@ hm_status hm_settings_load_yaml(const hm_setting *table, size_t n, void *object,
 void hm_settings_each(const hm_setting *table, size_t n, const void *object,
                       void (*put)(void *user, const hm_setting *s, const char *value), void *user);
 
+/* Sets every member of `to`, which must be zeroed or hold settings, to what `from` has. Values that hm_settings_set
+ * would refuse, as a caller may have put them there himself, are refused with the same words; a string that is NULL
+ * becomes its default. */
+hm_status hm_settings_copy(const hm_setting *table, size_t n, void *to, const void *from);
+
 /* Frees the strings and sets them to NULL. */
 void hm_settings_free(const hm_setting *table, size_t n, void *object);
 

@@ -84,6 +84,7 @@ typedef struct hm_training {
     int64_t step;                     /* optimizer steps done */
     int64_t skipped;                  /* optimizer steps that overflowed */
     int64_t epoch, batch_of_epoch;    /* of the batch under way */
+    int64_t reading;                  /* the epoch that the loader is in; -1: none */
     hm_background *writer;            /* of files, from `kept` */
     hm_store *kept;                   /* copy of `store`, in the host's memory; NULL before the first */
     hm_state kept_state;
@@ -93,6 +94,7 @@ typedef struct hm_training {
     int64_t state_last, state_before; /* runs of the last two states that were written or gone on from; -1: none */
     double first_scale;               /* loss scale of the first step */
     double last_scale;                /* of the step after the last one looked at */
+    hm_scores scores;                 /* of the last validation */
     double best;                      /* of the watched metric; NaN before the first validation */
     double started;                   /* seconds of the monotonic clock */
 } hm_training;
@@ -127,6 +129,18 @@ hm_status hm_training_watch(hm_training *t);
 hm_status hm_training_give(const hm_step *s, hm_exec *e, const hm_batch *b, double seed, bool keep);
 /* Forward and backward of one batch, and the update if it is the last of its step. */
 hm_status hm_training_batch(hm_training *t, const hm_batch *batch);
+/* trainer.c: the pieces of the loop. The next optimizer step's batches from the loader, or one from elsewhere; outcomes
+ * are looked at late. */
+hm_status hm_training_step(hm_training *t);
+hm_status hm_training_take(hm_training *t, const hm_batch *batch);
+/* Looks at outcomes until no more than `left` are open. */
+hm_status hm_training_look(hm_training *t, int left);
+bool hm_training_epoch_done(const hm_training *t); /* it has had all its batches */
+void hm_training_next_epoch(hm_training *t);
+/* After an epoch's last step: validation if it is due, files, the next epoch. */
+hm_status hm_training_end_epoch(hm_training *t, hm_epoch_report *out);
+/* Between two optimizer steps, whose outcomes are then looked at. */
+hm_status hm_training_keep_state(hm_training *t);
 /* Looks at the outcome of the next batch not yet looked at (waits for it); t->losses are complete when *step_done. */
 hm_status hm_training_outcome(hm_training *t, bool *step_done);
 
@@ -143,6 +157,8 @@ hm_status hm_training_validate(hm_training *t);
 enum { HM_KEEP_LAST = 1, HM_KEEP_BEST = 2, HM_KEEP_STATE = 4 };
 hm_status hm_training_keep(hm_training *t, unsigned what);
 hm_status hm_training_saved(hm_training *t);
+/* Writes the weights of now to `path` and waits until they are there. */
+hm_status hm_training_save_weights(hm_training *t, const char *path);
 /* Takes up the state that options.resume names, if there is one. */
 hm_status hm_training_resume(hm_training *t);
 /* Judges the test split with the best weights, into *result; draws the curves. */
@@ -152,6 +168,7 @@ hm_status hm_training_finish(hm_training *t, hm_train_result *result);
 hm_status hm_training_path(const hm_training *t, const char *name, char **out);
 /* training_config.json: every option of the run. */
 hm_status hm_training_write_config(const hm_training *t);
+double hm_training_lr(const hm_training *t, const hm_losses *losses); /* the learning rate of that step */
 /* Values for the bar: loss and its parts. Returns their number. */
 size_t hm_training_brief(const hm_training *t, const hm_losses *losses, hm_progress_value *values);
 /* The row of a step, under upstream's names; not yet written. */

@@ -172,6 +172,7 @@ hm_status hm_training_open(hm_training **out, const hm_train_options *options, F
     HM_TRY(hm_alloc(&t, 1, sizeof *t));
     t->options = options;
     t->best = NAN;
+    t->reading = -1;
     t->state_last = t->state_before = -1;
     t->started = hm_training_clock();
     const hm_status st = open_all(t, log);

@@ -97,12 +97,20 @@ static hm_status record_terms(hm_training *t, const hm_losses *losses) {
     return HM_OK;
 }
 
+/* Index of the step that was made or tried. */
+static int64_t step_of(const hm_training *t, const hm_losses *losses) {
+    return losses->overflow ? t->step : t->step - 1;
+}
+
+double hm_training_lr(const hm_training *t, const hm_losses *losses) {
+    return t->options->lr * hm_lr_factor(&t->schedule, step_of(t, losses));
+}
+
 hm_status hm_training_record(hm_training *t, const hm_losses *losses) {
     HM_TRY(hm_metrics_csv_set(t->csv, "epoch", (double)t->epoch));
-    const int64_t step = losses->overflow ? t->step : t->step - 1; /* the one that was made or tried */
-    HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)step));
+    HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)step_of(t, losses)));
     HM_TRY(hm_metrics_csv_set(t->csv, "train/loss", losses->total));
-    HM_TRY(hm_metrics_csv_set(t->csv, "train/lr", t->options->lr * hm_lr_factor(&t->schedule, step)));
+    HM_TRY(hm_metrics_csv_set(t->csv, "train/lr", hm_training_lr(t, losses)));
     HM_TRY(hm_metrics_csv_set(t->csv, "train/grad_norm", losses->grad_norm));
     HM_TRY(hm_metrics_csv_set(t->csv, "train/loss_scale", losses->scale_next));
     HM_TRY(hm_metrics_csv_set(t->csv, "train/skipped_steps", (double)t->skipped));

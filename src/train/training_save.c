@@ -25,13 +25,17 @@ static hm_status save_widened(const hm_training *t, const char *path) {
     return st;
 }
 
+static hm_status save_kept(const hm_training *t, const char *path) {
+    const bool ema = t->options->use_ema;
+    return !ema && hm_precision_true(t->precision)
+               ? save_widened(t, path)
+               : hm_weights_save(path, t->kept, ema ? "ema." : NULL, &t->config, &t->train.classes);
+}
+
 static hm_status save_weights(const hm_training *t, const char *name) {
     char *path = NULL;
-    const bool ema = t->options->use_ema;
     HM_TRY(hm_training_path(t, name, &path));
-    const hm_status st = !ema && hm_precision_true(t->precision)
-                             ? save_widened(t, path)
-                             : hm_weights_save(path, t->kept, ema ? "ema." : NULL, &t->config, &t->train.classes);
+    const hm_status st = save_kept(t, path);
     free(path);
     return st;
 }
@@ -84,13 +88,23 @@ hm_status hm_training_saved(hm_training *t) {
     return t->writer != NULL ? hm_background_wait(t->writer) : HM_OK;
 }
 
-hm_status hm_training_keep(hm_training *t, unsigned what) {
-    if (t->writer == NULL)
-        HM_TRY(hm_background_new(&t->writer));
+/* What is stored now, copied once the copy before has been written. */
+static hm_status copy_store(hm_training *t) {
     HM_TRY(hm_training_saved(t));
     if (t->kept == NULL)
         HM_TRY(hm_store_like(&t->kept, t->store, PASSING));
-    HM_TRY(hm_store_copy(t->kept, t->store));
+    return hm_store_copy(t->kept, t->store);
+}
+
+hm_status hm_training_save_weights(hm_training *t, const char *path) {
+    HM_TRY(copy_store(t));
+    return save_kept(t, path);
+}
+
+hm_status hm_training_keep(hm_training *t, unsigned what) {
+    if (t->writer == NULL)
+        HM_TRY(hm_background_new(&t->writer));
+    HM_TRY(copy_store(t));
     if ((what & HM_KEEP_STATE) && t->runs != t->state_last) {
         t->state_before = t->state_last;
         t->state_last = t->runs;

@@ -66,6 +66,17 @@ static void say(hm_training *t, const char *what, const hm_judge_scores *s) {
                          s->bbox.stats[HM_COCO_AP50]);
 }
 
+static hm_scores scores_of(const hm_judge_scores *s) {
+    const double *const box = s->bbox.stats, *const mask = s->segm.stats;
+    return (hm_scores){.masks = s->masks,
+                       .box_ap = box[HM_COCO_AP],
+                       .box_ap50 = box[HM_COCO_AP50],
+                       .box_ap75 = box[HM_COCO_AP75],
+                       .mask_ap = s->masks ? mask[HM_COCO_AP] : NAN,
+                       .mask_ap50 = s->masks ? mask[HM_COCO_AP50] : NAN,
+                       .mask_ap75 = s->masks ? mask[HM_COCO_AP75] : NAN};
+}
+
 static void note_best(hm_training *t, const hm_judge_scores *s) {
     const double ap = (s->masks ? &s->segm : &s->bbox)->stats[HM_COCO_AP];
     if (ap <= t->best)
@@ -91,8 +102,10 @@ static hm_status validate_in(hm_training *t, int which) {
         say(t, what, &s);
     if (st == HM_OK)
         st = record(t, which, t->epoch, "val", &s);
-    if (st == HM_OK && which == 0)
+    if (st == HM_OK && which == 0) {
         note_best(t, &s);
+        t->scores = scores_of(&s);
+    }
     hm_judge_scores_free(&s);
     return st;
 }

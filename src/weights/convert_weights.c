@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "base/plain_numbers.h"
 #include "base/progress.h"
 #include "weights/checkpoint_save.h"
 #include "weights/weights.h"
@@ -109,6 +110,7 @@ static hm_status convert(conversion *c, bool averages, char **why, FILE *to) {
 }
 
 hm_status hm_convert_weights(const hm_convert_options *options, const char *const *paths, size_t n, FILE *to) {
+    HM_PLAIN_NUMBERS;
     char *why = NULL;
     struct stat info;
     if (n != 2)

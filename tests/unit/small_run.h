@@ -10,6 +10,7 @@
 #include "ok.h"
 
 #include "data/shapes.h"
+#include "train/options.h"
 #include "train/training.h"
 
 static char root[64], data_dir[96], output_dir[96];
@@ -34,7 +35,7 @@ static int drop_data(void **state) {
 }
 
 /* The defaults, for seg-micro on that data. */
-static hm_train_options small_options(hm_device_choice device, hm_precision precision) {
+static inline hm_train_options small_options(hm_device_choice device, hm_precision precision) {
     hm_train_options o = {0};
     OK(hm_options_defaults(HM_COMMAND_TRAIN, &o));
     free(o.output_dir);

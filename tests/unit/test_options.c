@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "base/status.h"
+#include "ok.h"
+#include "train/options.h"
 
 static void training_defaults_are_upstreams(void **state) {
     (void)state;
@@ -26,7 +27,7 @@ static void training_defaults_are_upstreams(void **state) {
     assert_true(o.use_ema && o.ema_decay == 0.993 && o.ema_tau == 100 && o.seed == 42);
     assert_true(o.multi_scale && o.expanded_scales && o.scale_jitter && o.run_test && o.eval_interval == 1 &&
                 o.eval_max_dets == 500);
-    hm_options_free(HM_COMMAND_TRAIN, &o);
+    hm_options_clear(HM_COMMAND_TRAIN, &o);
     assert_null(o.output_dir);
 }
 
@@ -45,7 +46,7 @@ static void names_reach_members(void **state) {
     assert_true(hm_options_is_switch(HM_COMMAND_TRAIN, "use-ema"));
     assert_false(hm_options_is_switch(HM_COMMAND_TRAIN, "epochs"));
     assert_false(hm_options_is_switch(HM_COMMAND_TRAIN, "nonsense"));
-    hm_options_free(HM_COMMAND_TRAIN, &o);
+    hm_options_clear(HM_COMMAND_TRAIN, &o);
 }
 
 static void other_defaults(void **state) {
@@ -62,6 +63,44 @@ static void other_defaults(void **state) {
     assert_true(p.threshold == 0.5 && p.out == NULL);
     assert_true(!i.plan && i.batch_size == 4 && i.resolution == 0);
     assert_true(s.train == 1500 && s.valid == 150 && s.test == 150 && s.dir == NULL);
+}
+
+static void the_library_makes_and_copies_them(void **state) {
+    (void)state;
+    hm_train_options *o, *copy;
+    OK(hm_options_new(HM_COMMAND_TRAIN, &o));
+    assert_string_equal(o->model, "seg-nano");
+    OK(hm_options_set(HM_COMMAND_TRAIN, o, "dataset-dir", "here", NULL));
+    o->lr = 0.1;
+    o->precision = HM_PRECISION_BF16;
+    free(o->model);
+    o->model = NULL;
+    OK(hm_options_copy(HM_COMMAND_TRAIN, &copy, o));
+    assert_true(copy->lr == 0.1 && copy->precision == HM_PRECISION_BF16 && copy->epochs == 100);
+    assert_ptr_not_equal(copy->dataset_dir, o->dataset_dir);
+    assert_string_equal(copy->dataset_dir, "here");
+    assert_string_equal(copy->model, "seg-nano");
+    assert_null(copy->resume);
+    hm_options_free(HM_COMMAND_TRAIN, copy);
+    hm_options_free(HM_COMMAND_TRAIN, o);
+    hm_options_free(HM_COMMAND_TRAIN, NULL);
+    assert_int_equal(hm_options_new((hm_command)99, &o), HM_ERR_ARG);
+    assert_null(o);
+}
+
+static void a_copy_refuses_what_no_name_could_set(void **state) {
+    (void)state;
+    hm_train_options *o, *copy;
+    OK(hm_options_new(HM_COMMAND_TRAIN, &o));
+    o->batch_size = 0;
+    assert_int_equal(hm_options_copy(HM_COMMAND_TRAIN, &copy, o), HM_ERR_ARG);
+    assert_non_null(strstr(hm_error_message(), "\"batch_size\" cannot be \"0\""));
+    assert_null(copy);
+    o->batch_size = 1;
+    o->device = (hm_device_choice)7;
+    assert_int_equal(hm_options_copy(HM_COMMAND_TRAIN, &copy, o), HM_ERR_ARG);
+    assert_non_null(strstr(hm_error_message(), "auto, cpu or cuda"));
+    hm_options_free(HM_COMMAND_TRAIN, o);
 }
 
 static void help_names_every_option(void **state) {
@@ -84,6 +123,8 @@ int main(void) {
         cmocka_unit_test(training_defaults_are_upstreams),
         cmocka_unit_test(names_reach_members),
         cmocka_unit_test(other_defaults),
+        cmocka_unit_test(the_library_makes_and_copies_them),
+        cmocka_unit_test(a_copy_refuses_what_no_name_could_set),
         cmocka_unit_test(help_names_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

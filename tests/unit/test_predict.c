@@ -12,54 +12,9 @@
 #include "eval/judge_split.h"
 #include "eval/model_file.h"
 #include "io/atomic.h"
-#include "model/rfdetr.h"
-#include "model_fill.h"
-#include "weights/weights.h"
+#include "shape_weights.h"
 
 static char dir[64], data_dir[96], weights[96];
-
-/* Sets the last layer of a box head so that boxes keep their place and are about `factor` times as large. */
-static void tame_boxes(hm_store *store, const char *head, float factor) {
-    char name[128];
-    hm_shape shape;
-    snprintf(name, sizeof name, "%s.layers.2.weight", head);
-    float *const weight = hm_store_find(store, name, &shape);
-    for (int64_t i = 0; i < hm_shape_count(shape); i++)
-        weight[i] *= 0.02f;
-    snprintf(name, sizeof name, "%s.layers.2.bias", head);
-    float *const bias = hm_store_find(store, name, NULL);
-    bias[0] = bias[1] = 0;
-    bias[2] = bias[3] = logf(factor);
-}
-
-/* Random weights with the classes of the shapes; one class scores high and boxes have the objects' size, so that there
- * is something to judge. */
-static hm_status write_weights(void) {
-    hm_model_config c;
-    hm_graph *g = NULL;
-    hm_model *m = NULL;
-    hm_store *store = NULL;
-    hm_dataset data;
-    hm_status st;
-    HM_TRY(hm_dataset_open(&data, data_dir, "train", NULL));
-    HM_TRY(hm_model_config_named("seg-micro", &c));
-    HM_TRY_TO(st, done, hm_graph_create(&g));
-    HM_TRY_TO(st, done,
-              hm_model_build(&m, g, &c, &(hm_model_options){1, c.resolution, c.resolution, true, false, false}));
-    HM_TRY_TO(st, done, hm_store_create(&store));
-    HM_TRY_TO(st, done, hm_store_add(store, g));
-    model_fill(store, 7);
-    hm_store_find(store, "class_embed.bias", NULL)[0] = 2;
-    tame_boxes(store, "bbox_embed", 3);
-    tame_boxes(store, "transformer.enc_out_bbox_embed.0", 2);
-    st = hm_weights_save(weights, store, NULL, &c, &data.classes);
-done:
-    hm_dataset_free(&data);
-    hm_store_free(store);
-    hm_model_free(m);
-    hm_graph_free(g);
-    return st;
-}
 
 static int set_up(void **state) {
     (void)state;
@@ -69,7 +24,7 @@ static int set_up(void **state) {
     snprintf(data_dir, sizeof data_dir, "%s/shapes", dir);
     snprintf(weights, sizeof weights, "%s/model.safetensors", dir);
     const hm_shapes_config shapes = {.counts = {4, 12, 0}, .min_side = 64, .max_side = 90, .seed = 1};
-    if (hm_shapes_write(data_dir, &shapes, NULL, NULL) != HM_OK || write_weights() != HM_OK) {
+    if (hm_shapes_write(data_dir, &shapes, NULL, NULL) != HM_OK || shape_weights(weights, data_dir) != HM_OK) {
         print_error("%s\n", hm_error_message());
         return 1;
     }

@@ -13,6 +13,7 @@
 #include "ops/adamw/adamw.h"
 #include "ops/assign/assign.h"
 #include "ops/match_cost/match_cost.h"
+#include "train/options.h"
 
 static void ok(hm_status st) {
     if (st != HM_OK)
@@ -248,7 +249,7 @@ static void full_precision_is_there(void **state) {
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "adamw-eps", "1e-4", NULL));
     ok(hm_options_set(HM_COMMAND_TRAIN, &o, "fused-optimizer", "false", NULL));
     assert_true(!o.amp && o.adamw_eps == 1e-4 && !o.fused_optimizer);
-    hm_options_free(HM_COMMAND_TRAIN, &o);
+    hm_options_clear(HM_COMMAND_TRAIN, &o);
     assert_int_equal(hm_precision_resolve(HM_PRECISION_AUTO, HM_DEVICE_CPU),
                      hm_cpu_has_bf16() ? HM_PRECISION_BF16 : HM_PRECISION_FP16);
 }
