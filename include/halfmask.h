@@ -232,6 +232,7 @@ typedef struct hm_shapes_options {
     int32_t train, valid, test; /* images of each split: 1500, 150, 150 */
     int32_t size;               /* pixels, about */
     int64_t seed;
+    char *classes; /* "circle,triangle,square" */
 } hm_shapes_options;
 
 hm_status hm_shapes(const hm_shapes_options *options, FILE *log);

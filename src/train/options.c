@@ -154,6 +154,8 @@ static const hm_setting shapes_table[] = {
     SHAPES(test, "150", 0, 1e6, "images of the test split"),
     SHAPES(size, "112", 56, 3584, "typical side of an image in pixels; sides vary by a seventh"),
     SHAPES(seed, "0", INT64_MIN_REAL, INT64_MAX_REAL, "number from which the images are derived"),
+    TEXT(SHAPES, classes, "circle,triangle,square",
+         "kinds of shapes, with commas between them; star, cross and pentagon are there too"),
 };
 
 static const hm_setting audit_table[] = {
