@@ -120,6 +120,14 @@ typedef struct hm_train_options {
     bool deterministic;       /* false; true: on the GPU too, two runs give the same bits, at some cost */
     int32_t threads;          /* of the CPU backend; 0 = all */
     int32_t memory_limit;     /* MiB of the device's memory that the run may need; 0 = all that is free */
+
+    bool eval_base_model;            /* false; true: with use_ema the weights are judged too, not only their averages */
+    int32_t checkpoint_interval;     /* 10: epochs between two checkpoints that are kept, checkpoint_<epoch>.pth */
+    bool early_stopping;             /* false; true: ends when validations do not get better any more */
+    int32_t early_stopping_patience; /* 10 validations */
+    double early_stopping_min_delta; /* 0.001: the AP by which one is better */
+    bool early_stopping_use_ema;     /* false: the better of weights and averages; true: the averages */
+
     const volatile int *stop; /* no setting: when it is not 0 the step under way is finished, the state is saved and
                                  training returns; NULL: never */
 } hm_train_options;
@@ -128,6 +136,7 @@ typedef struct hm_train_result {
     int64_t steps; /* optimizer steps */
     double seconds;
     bool stopped;              /* by hm_train_options.stop, with the state saved; nothing was tested */
+    bool stopped_early;        /* by early_stopping; the best weights were tested all the same */
     double best;               /* val/mAP_50_95 (masks, or boxes for detection); NaN when never validated */
     double test_ap, test_ap50; /* of the test split, masks or boxes; NaN when there is none */
 } hm_train_result;
@@ -136,10 +145,11 @@ typedef struct hm_train_result {
  * folder, or a file in it, and becomes output_dir. A folder without one leaves the others as they are. */
 hm_status hm_options_load_run(hm_train_options *options, const char *run);
 
-/* Trains; output_dir receives training_config.json, metrics.csv, last.safetensors, checkpoint_best_total.safetensors
- * and pictures, and the state of the run, for `resume`: state_*.safetensors, of which the last two are kept. Where
- * `resume` names a folder without a state, the run begins anew. Progress goes to `log` (a bar when it is a terminal);
- * NULL: silence. `result` may be NULL. */
+/* Trains; output_dir receives training_config.json, metrics.csv, pictures, weights as rfdetr's checkpoints (last.pth,
+ * last_ema.pth, checkpoint_<epoch>.pth, checkpoint_best_regular.pth, checkpoint_best_ema.pth and the better of those
+ * two, checkpoint_best_total.pth), and the state of the run, for `resume`: state_*.safetensors, of which the last two
+ * are kept. Where `resume` names a folder without a state, the run begins anew. Progress goes to `log` (a bar when it
+ * is a terminal); NULL: silence. `result` may be NULL. */
 hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result);
 
 /* ---- Evaluation ---- */

@@ -76,14 +76,13 @@ static hm_status end_epoch(hm_training *t) {
     HM_TRY(validate(t));
     t->epoch++;
     t->batch_of_epoch = 0;
-    HM_TRY(hm_training_keep(t, HM_KEEP_STATE | HM_KEEP_LAST | (t->is_best ? HM_KEEP_BEST : 0)));
-    t->is_best = false;
-    return HM_OK;
+    const bool archived = t->epoch % t->options->checkpoint_interval == 0;
+    return hm_training_keep(t, HM_KEEP_STATE | HM_KEEP_LAST | HM_KEEP_BEST | (archived ? HM_KEEP_EPOCH : 0));
 }
 
-/* To the last epoch, unless the run is to stop. */
+/* To the end, unless the run is to stop. */
 static hm_status train(hm_training *t) {
-    while (t->epoch < t->options->epochs) {
+    while (!hm_training_ended(t)) {
         HM_TRY(train_epoch(t));
         if (stops(t))
             return keep_state(t);
@@ -95,8 +94,12 @@ static hm_status train(hm_training *t) {
 static hm_status run(hm_training *t, hm_train_result *result) {
     HM_TRY(train(t));
     HM_TRY(hm_training_saved(t));
-    *result = (hm_train_result){
-        .steps = t->step, .stopped = t->epoch < t->options->epochs, .best = t->best, .test_ap = NAN, .test_ap50 = NAN};
+    *result = (hm_train_result){.steps = t->step,
+                                .stopped = !hm_training_ended(t),
+                                .stopped_early = hm_training_stopped_early(t),
+                                .best = hm_selection_best(&t->selection),
+                                .test_ap = NAN,
+                                .test_ap50 = NAN};
     if (!result->stopped)
         HM_TRY(hm_training_finish(t, result));
     result->seconds = hm_training_clock() - t->started;

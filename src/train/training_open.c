@@ -12,8 +12,10 @@
 static hm_status check(const hm_train_options *o) {
     if (o->dataset_dir == NULL)
         HM_FAIL(HM_ERR_ARG, "no data set is given: name the folder that holds train/ and valid/");
-    if (o->epochs < 1 || o->batch_size < 1 || o->grad_accum_steps < 1 || o->eval_interval < 1)
-        HM_FAIL(HM_ERR_ARG, "epochs, batch_size, grad_accum_steps and eval_interval must be at least 1");
+    if (o->epochs < 1 || o->batch_size < 1 || o->grad_accum_steps < 1 || o->eval_interval < 1 ||
+        o->checkpoint_interval < 1)
+        HM_FAIL(HM_ERR_ARG,
+                "epochs, batch_size, grad_accum_steps, eval_interval and checkpoint_interval must be at least 1");
     return HM_OK;
 }
 
@@ -171,7 +173,7 @@ hm_status hm_training_open(hm_training **out, const hm_train_options *options, F
     hm_training *t = NULL;
     HM_TRY(hm_alloc(&t, 1, sizeof *t));
     t->options = options;
-    t->best = NAN;
+    t->selection = hm_selection_begin();
     t->state_last = t->state_before = -1;
     t->started = hm_training_clock();
     const hm_status st = open_all(t, log);

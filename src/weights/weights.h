@@ -17,10 +17,18 @@
 hm_status hm_weights_save(const char *path, const hm_store *store, const char *prefix, const hm_model_config *c,
                           const hm_classes *classes);
 
-/* The same from tensors at hand; `c` NULL: they are no model that halfmask knows. `classes` with n = 0: unnamed;
- * `epoch` NULL: not known. */
+/* What a file says of its weights besides; NULL: nothing. */
+typedef struct hm_weights_notes {
+    const char *epoch;  /* decimal, the first is 0 */
+    const char *source; /* of those that were chosen from weights and averages: "regular" or "ema" */
+} hm_weights_notes;
+
+hm_status hm_weights_save_noted(const char *path, const hm_store *store, const char *prefix, const hm_model_config *c,
+                                const hm_classes *classes, const hm_weights_notes *notes);
+
+/* The same from tensors at hand; `c` NULL: they are no model that halfmask knows. `classes` with n = 0: unnamed. */
 hm_status hm_weights_write(const char *path, const hm_safetensor *tensors, size_t n, const hm_model_config *c,
-                           const hm_classes *classes, const char *epoch);
+                           const hm_classes *classes, const hm_weights_notes *notes);
 
 typedef struct hm_weights hm_weights;
 

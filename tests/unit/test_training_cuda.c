@@ -25,7 +25,7 @@ static char *in(const char *dir, const char *name) {
 }
 
 static void read_weights(const char *dir, char **content, size_t *length) {
-    OK(hm_file_read(in(dir, "last.safetensors"), (size_t)1 << 30, content, length));
+    OK(hm_file_read(in(dir, "last.pth"), (size_t)1 << 30, content, length));
 }
 
 /* A scale at which steps overflow: each is told with its images and operation, and the scale falls. */
