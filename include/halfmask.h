@@ -127,6 +127,8 @@ typedef struct hm_train_options {
     int32_t early_stopping_patience; /* 10 validations */
     double early_stopping_min_delta; /* 0.001: the AP by which one is better */
     bool early_stopping_use_ema;     /* false: the better of weights and averages; true: the averages */
+    bool freeze_encoder;             /* false; true: the backbone's encoder stays as it is */
+    double drop_path;                /* 0: probability with which the encoder's last layer is left out */
 
     const volatile int *stop; /* no setting: when it is not 0 the step under way is finished, the state is saved and
                                  training returns; NULL: never */

@@ -52,6 +52,11 @@ static const hm_setting train_table[] = {
     TRAIN(lr_encoder, "1.5e-4", 0, DBL_MAX, "learning rate of the backbone's encoder"),
     TRAIN(lr_vit_layer_decay, "0.8", DBL_MIN, 1, "factor of the learning rate from an encoder layer to the one below"),
     TRAIN(lr_component_decay, "0.7", DBL_MIN, 1, "factor of the decoder's learning rate, squared for the encoder"),
+    SWITCH(TRAIN, freeze_encoder, "false",
+           "leave the backbone's encoder as it is: no gradient, update, decay or moments for it"),
+    TRAIN(drop_path, "0", 0, 0.99,
+          "probability with which the encoder's last layer is left out for a window of an image; of earlier ones in "
+          "proportion"),
     TRAIN(weight_decay, "1e-4", 0, DBL_MAX, "weight decay of AdamW"),
     TRAIN(adamw_eps, "1e-8", DBL_MIN, DBL_MAX, "epsilon of AdamW"),
     SWITCH(TRAIN, fused_optimizer, "true",

@@ -79,6 +79,7 @@ static hm_state_settings settings_of(const hm_training *t) {
     set_number(&s, "num_classes", t->config.num_classes);
     set(&s, "precision", hm_precision_name(t->precision));
     set(&s, "use_ema", o->use_ema ? "true" : "false");
+    set(&s, "freeze_encoder", o->freeze_encoder ? "true" : "false");
     set_number(&s, "batch_size", o->batch_size);
     set_number(&s, "grad_accum_steps", o->grad_accum_steps);
     set_number(&s, "seed", o->seed);

@@ -23,7 +23,8 @@ static int setup(void **state) {
     "train", data, "--output-dir", out, "--resume", out, "--model", "seg-micro", "--epochs", "2", "--batch-size", "1", \
         "--grad-accum-steps", "2", "--resolution", "48", "--no-multi-scale", "--device", "cpu", "--threads", "1",      \
         "--lr-scheduler", "cosine", "--checkpoint-steps", "1", "--eval-base-model", "--early-stopping",                \
-        "--early-stopping-patience", "2", "--early-stopping-min-delta", "1", "--precision", precision
+        "--early-stopping-patience", "2", "--early-stopping-min-delta", "1", "--drop-path", "0.3", "--precision",      \
+        precision
 #define TRAIN(out, precision) PROGRAM(SETTINGS(out, precision))
 
 static void expect_ok(program_run r) {
@@ -136,6 +137,7 @@ static void takes_its_settings(void **state) {
     assert_int_equal(break_off(out, "fp16", 4, SIGTERM), 1000 + SIGTERM);
     FAILED(2, PROGRAM("train", "--resume", out, "--batch-size", "3"), "batch_size 1, not 3", "pretrain_weights");
     FAILED(2, PROGRAM("train", "--resume", out, "--precision", "fp32"), "precision fp16, not fp32");
+    FAILED(2, PROGRAM("train", "--resume", out, "--freeze-encoder"), "freeze_encoder false, not true");
     program_run r = PROGRAM("train", "--resume", out);
     assert_non_null(strstr(r.out, "going on from"));
     expect_ok(r);
