@@ -129,6 +129,7 @@ typedef struct hm_train_options {
     bool early_stopping_use_ema;     /* false: the better of weights and averages; true: the averages */
     bool freeze_encoder;             /* false; true: the backbone's encoder stays as it is */
     double drop_path;                /* 0: probability with which the encoder's last layer is left out */
+    int32_t num_queries, group_detr; /* queries of a group, groups; 0 = the variant's */
 
     const volatile int *stop; /* no setting: when it is not 0 the step under way is finished, the state is saved and
                                  training returns; NULL: never */

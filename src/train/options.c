@@ -42,6 +42,8 @@ static const hm_setting train_table[] = {
     TEXT(TRAIN, model, "seg-nano", "variant, see halfmask info"),
     TEXT(TRAIN, pretrain_weights, NULL, "safetensors file or PyTorch checkpoint to start from; from scratch without"),
     TRAIN(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
+    TRAIN(num_queries, "0", 0, 4096, "queries of a group, the most objects of an image; 0 takes the variant's"),
+    TRAIN(group_detr, "0", 0, 32, "groups of queries in training; 0 takes the variant's"),
     SWITCH(TRAIN, multi_scale, "true",
            "train at several sizes around the resolution, one drawn for every optimizer step"),
     SWITCH(TRAIN, expanded_scales, "true", "with multi_scale: 5 sizes smaller and 5 larger, instead of 3 and 4"),

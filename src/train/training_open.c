@@ -51,6 +51,10 @@ static hm_status choose_model(hm_training *t) {
     HM_TRY(hm_model_config_named(o->model, &t->config));
     if (o->resolution > 0)
         t->config.resolution = o->resolution;
+    if (o->num_queries > 0)
+        t->config.num_queries = o->num_queries;
+    if (o->group_detr > 0)
+        t->config.group_detr = o->group_detr;
     HM_TRY(hm_model_check_size(&t->config, t->config.resolution, t->config.resolution));
     hm_training_choose_sizes(t);
     return HM_OK;
@@ -144,6 +148,16 @@ static hm_status open_audit(hm_training *t) {
     return st;
 }
 
+/* Of a run that does not go on from a state. */
+static hm_status start_weights(hm_training *t) {
+    const hm_train_options *const o = t->options;
+    char words[HM_WEIGHTS_WORDS] = "";
+    HM_TRY(hm_weights_start(t->store, &t->config, t->precision, (uint64_t)o->seed, o->pretrain_weights, words));
+    if (t->progress != NULL && words[0] != '\0')
+        hm_progress_note(t->progress, "%s", words);
+    return HM_OK;
+}
+
 static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(check(t->options));
     if (log != NULL)
@@ -157,10 +171,10 @@ static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(hm_training_plan_memory(t));
     HM_TRY(hm_training_make_store(t));
     HM_TRY(hm_make_dirs(t->options->output_dir));
-    HM_TRY(
-        hm_weights_start(t->store, &t->config, t->precision, (uint64_t)t->options->seed, t->options->pretrain_weights));
     if (t->options->resume != NULL)
         HM_TRY(hm_training_resume(t));
+    if (t->state_last < 0)
+        HM_TRY(start_weights(t));
     hm_training_tell_memory(t);
     HM_TRY(hm_training_make_executors(t));
     HM_TRY(make_detectors(t));

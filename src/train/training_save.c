@@ -77,6 +77,8 @@ static hm_state_settings settings_of(const hm_training *t) {
     set(&s, "model", t->config.name);
     set_number(&s, "resolution", t->config.resolution);
     set_number(&s, "num_classes", t->config.num_classes);
+    set_number(&s, "num_queries", t->config.num_queries);
+    set_number(&s, "group_detr", t->config.group_detr);
     set(&s, "precision", hm_precision_name(t->precision));
     set(&s, "use_ema", o->use_ema ? "true" : "false");
     set(&s, "freeze_encoder", o->freeze_encoder ? "true" : "false");
