@@ -19,6 +19,8 @@ static void print_result(const hm_train_options *o, const hm_train_result *r) {
     if (!isnan(r->test_ap))
         printf("; test split: AP %.3f, AP50 %.3f", r->test_ap, r->test_ap50);
     putchar('\n');
+    if (r->stopped_early)
+        printf("early stopping ended the run; a larger early_stopping_patience goes on with it\n");
     if (r->stopped)
         printf("stopped and saved; halfmask train --resume %s goes on\n", o->output_dir);
 }
@@ -46,9 +48,10 @@ const cli_command cli_train = {
     .name = "train",
     .arguments = "DIR [settings]",
     .summary = "train a model on a data set",
-    .details = "Trains on DIR/train and validates on DIR/valid (COCO layout). The folder given with --output-dir\n"
-               "receives training_config.json, metrics.csv, last.safetensors, checkpoint_best_total.safetensors,\n"
-               "pictures, and the state of the run, from which --resume goes on. Settings have rfdetr's names.\n",
+    .details =
+        "Trains on DIR/train and validates on DIR/valid (COCO layout). The folder given with --output-dir\n"
+        "receives training_config.json, metrics.csv, pictures, weights (last.pth, checkpoint_best_total.pth and\n"
+        "others), and the state of the run, from which --resume goes on. Settings have rfdetr's names.\n",
     .id = HM_COMMAND_TRAIN,
     .target = "dataset_dir",
     .run = run,

@@ -128,6 +128,17 @@ typedef struct hm_train_options {
     bool deterministic;       /* false; true: on the GPU too, two runs give the same bits, at some cost */
     int32_t threads;          /* of the CPU backend; 0 = all */
     int32_t memory_limit;     /* MiB of the device's memory that the run may need; 0 = all that is free */
+
+    bool eval_base_model;            /* false; true: with use_ema the weights are judged too, not only their averages */
+    int32_t checkpoint_interval;     /* 10: epochs between two checkpoints that are kept, checkpoint_<epoch>.pth */
+    bool early_stopping;             /* false; true: ends when validations do not get better any more */
+    int32_t early_stopping_patience; /* 10 validations */
+    double early_stopping_min_delta; /* 0.001: the AP by which one is better */
+    bool early_stopping_use_ema;     /* false: the better of weights and averages; true: the averages */
+    bool freeze_encoder;             /* false; true: the backbone's encoder stays as it is */
+    double drop_path;                /* 0: probability with which the encoder's last layer is left out */
+    int32_t num_queries, group_detr; /* queries of a group, groups; 0 = the variant's */
+
     const volatile int *stop; /* no setting: when it is not 0 the step under way is finished, the state is saved and
                                  training returns; NULL: never */
 } hm_train_options;
@@ -136,6 +147,7 @@ typedef struct hm_train_result {
     int64_t steps; /* optimizer steps */
     double seconds;
     bool stopped;              /* by hm_train_options.stop, with the state saved; nothing was tested */
+    bool stopped_early;        /* by early_stopping; the best weights were tested all the same */
     double best;               /* val/mAP_50_95 (masks, or boxes for detection); NaN when never validated */
     double test_ap, test_ap50; /* of the test split, masks or boxes; NaN when there is none */
 } hm_train_result;
@@ -144,10 +156,11 @@ typedef struct hm_train_result {
  * folder, or a file in it, and becomes output_dir. A folder without one leaves the others as they are. */
 hm_status hm_options_load_run(hm_train_options *options, const char *run);
 
-/* Trains; output_dir receives training_config.json, metrics.csv, last.safetensors, checkpoint_best_total.safetensors
- * and pictures, and the state of the run, for `resume`: state_*.safetensors, of which the last two are kept. Where
- * `resume` names a folder without a state, the run begins anew. Progress goes to `log` (a bar when it is a terminal);
- * NULL: silence. `result` may be NULL. */
+/* Trains; output_dir receives training_config.json, metrics.csv, pictures, weights as rfdetr's checkpoints (last.pth,
+ * last_ema.pth, checkpoint_<epoch>.pth, checkpoint_best_regular.pth, checkpoint_best_ema.pth and the better of those
+ * two, checkpoint_best_total.pth), and the state of the run, for `resume`: state_*.safetensors, of which the last two
+ * are kept. Where `resume` names a folder without a state, the run begins anew. Progress goes to `log` (a bar when it
+ * is a terminal); NULL: silence. `result` may be NULL. */
 hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *result);
 
 /* ---- A trainer, step by step ---- (docs/embedding.md)
@@ -192,7 +205,7 @@ typedef struct hm_scores {
 typedef struct hm_epoch_report {
     int64_t epoch;   /* that ended, from 0 */
     bool validated;  /* eval_interval had its turn */
-    bool best;       /* then: these weights are the best so far and were saved as checkpoint_best_total.safetensors */
+    bool best;       /* then: these weights are the best so far and were saved as checkpoint_best_total.pth */
     hm_scores valid; /* then: on the validation split */
 } hm_epoch_report;
 
@@ -204,9 +217,9 @@ void hm_trainer_free(hm_trainer *t); /* takes NULL; saves nothing */
 
 /* One optimizer step on the next grad_accum_steps batches of the data set. *out (may be NULL) = what came of it: waits
  * for the GPU, which a call with NULL does not. The step after an epoch's last begins the next epoch. HM_ERR_ARG when
- * all epochs are done. */
+ * the run has ended. */
 hm_status hm_trainer_step(hm_trainer *t, const hm_step_report **out);
-bool hm_trainer_done(const hm_trainer *t); /* every epoch has had all its steps */
+bool hm_trainer_done(const hm_trainer *t); /* every epoch has had all its steps, or early stopping has ended the run */
 
 /* Pixels in memory: `height` rows of `width` pixels of three bytes, red, green, blue; a row begins `stride` bytes
  * behind the one above. */
@@ -235,12 +248,12 @@ hm_status hm_trainer_step_on(hm_trainer *t, const hm_train_image *images, size_t
 /* Of an image: as many as the training split's fullest has. */
 size_t hm_trainer_most_objects(const hm_trainer *t);
 
-/* What a run does between two epochs: validation if eval_interval says so, a row of metrics.csv, last.safetensors, the
+/* What a run does between two epochs: validation if eval_interval says so, a row of metrics.csv, last.pth, the
  * best weights if these are, the state to go on from. HM_ERR_ARG before the epoch's last step. `out` may be NULL. */
 hm_status hm_trainer_end_epoch(hm_trainer *t, const hm_epoch_report **out);
 /* Judges the weights of now (the averages, with use_ema) on the validation split and adds a row to metrics.csv. */
 hm_status hm_trainer_validate(hm_trainer *t, const hm_scores **out);
-/* Writes the weights of now (the averages, with use_ema) as safetensors. */
+/* Writes the weights of now (the averages, with use_ema) as `path` ends: .safetensors, or .pth as rfdetr reads it. */
 hm_status hm_trainer_save(hm_trainer *t, const char *path);
 /* Writes the state into output_dir; a trainer with `resume` = output_dir goes on from it to the same bits. */
 hm_status hm_trainer_save_state(hm_trainer *t);
@@ -377,6 +390,7 @@ typedef struct hm_shapes_options {
     int32_t train, valid, test; /* images of each split: 1500, 150, 150 */
     int32_t size;               /* pixels, about */
     int64_t seed;
+    char *classes; /* "circle,triangle,square" */
 } hm_shapes_options;
 
 hm_status hm_shapes(const hm_shapes_options *options, FILE *log);

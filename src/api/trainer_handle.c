@@ -114,7 +114,7 @@ static hm_status look(hm_trainer *t, int64_t step_of_epoch, const hm_step_report
 bool hm_trainer_done(const hm_trainer *t) {
     const hm_training *const run = t->run;
     const int64_t last = run->options->epochs - 1;
-    return run->epoch > last || (run->epoch == last && hm_training_epoch_done(run));
+    return hm_training_ended(run) || (run->epoch == last && hm_training_epoch_done(run));
 }
 
 static hm_status step(hm_trainer *t, const hm_step_report **out) {
@@ -127,7 +127,8 @@ static hm_status step(hm_trainer *t, const hm_step_report **out) {
 hm_status hm_trainer_step(hm_trainer *t, const hm_step_report **out) {
     HM_PLAIN_NUMBERS;
     if (hm_trainer_done(t))
-        HM_FAIL(HM_ERR_ARG, "all %d epochs are done: raise epochs for more", (int)t->options->epochs);
+        HM_FAIL(HM_ERR_ARG, "the run has ended: all %d epochs are done, or early stopping has ended it",
+                (int)t->options->epochs);
     HM_TRY(begin(t));
     return finish(t, step(t, out));
 }

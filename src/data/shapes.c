@@ -36,6 +36,41 @@ hm_shapes_config hm_shapes_defaults(void) {
     return (hm_shapes_config){.counts = {1500, 150, 150}, .min_side = 96, .max_side = 128, .seed = 0};
 }
 
+int32_t hm_shapes_classes(const hm_shapes_config *c) {
+    return c->n_classes > 0 ? c->n_classes : HM_SHAPE_CLASSES;
+}
+
+int32_t hm_shapes_kind(const hm_shapes_config *c, int32_t label) {
+    return c->n_classes > 0 ? c->classes[label] : label;
+}
+
+static hm_status add_class(hm_shapes_config *c, const char *name, size_t len) {
+    int32_t kind = 0;
+    while (kind < HM_SHAPE_KINDS && (strlen(hm_shape_names[kind]) != len || strncmp(hm_shape_names[kind], name, len)))
+        kind++;
+    if (kind == HM_SHAPE_KINDS)
+        HM_FAIL(HM_ERR_ARG,
+                "classes: there is no shape \"%.*s\": choose from circle, triangle, square, star, cross and pentagon, "
+                "with commas between them",
+                (int)(len < 40 ? len : 40), name);
+    for (int32_t i = 0; i < c->n_classes; i++)
+        if (c->classes[i] == kind)
+            HM_FAIL(HM_ERR_ARG, "classes names %s twice: give each shape once", hm_shape_names[kind]);
+    c->classes[c->n_classes++] = kind;
+    return HM_OK;
+}
+
+hm_status hm_shapes_set_classes(hm_shapes_config *c, const char *names) {
+    c->n_classes = 0;
+    for (;;) {
+        const size_t len = strcspn(names, ",");
+        HM_TRY(add_class(c, names, len));
+        if (names[len] == '\0')
+            return HM_OK;
+        names += len + 1;
+    }
+}
+
 __attribute__((format(printf, 2, 3))) static hm_status put(text *t, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
@@ -131,10 +166,11 @@ done:
 }
 
 /* Roboflow puts a category 0 without annotations first, whose name is the others' supercategory. */
-static hm_status put_categories(text *t) {
+static hm_status put_categories(text *t, const hm_shapes_config *o) {
     HM_TRY(put(t, "\"categories\":[{\"id\":0,\"name\":\"shapes\",\"supercategory\":\"none\"}"));
-    for (int i = 0; i < HM_SHAPE_CLASSES; i++)
-        HM_TRY(put(t, ",\n{\"id\":%d,\"name\":\"%s\",\"supercategory\":\"shapes\"}", i + 1, hm_shape_names[i]));
+    for (int32_t i = 0; i < hm_shapes_classes(o); i++)
+        HM_TRY(put(t, ",\n{\"id\":%d,\"name\":\"%s\",\"supercategory\":\"shapes\"}", (int)i + 1,
+                   hm_shape_names[hm_shapes_kind(o, i)]));
     return put(t, "],\n");
 }
 
@@ -148,7 +184,7 @@ static hm_status write_annotations(const writer *w) {
                   "\"licenses\":[{\"id\":1,\"url\":\"https://creativecommons.org/publicdomain/zero/1.0/\","
                   "\"name\":\"CC0 1.0\"}],\n",
                   (long long)w->options->seed, w->split));
-    HM_TRY_TO(st, done, put_categories(&t));
+    HM_TRY_TO(st, done, put_categories(&t, w->options));
     HM_TRY_TO(st, done, put(&t, "\"images\":[%s],\n", w->images.s ? w->images.s : ""));
     HM_TRY_TO(st, done, put(&t, "\"annotations\":[%s]}\n", w->annotations.s ? w->annotations.s : ""));
     if (asprintf(&path, "%s/%s/_annotations.coco.json", w->dir, w->split) < 0) {

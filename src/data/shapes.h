@@ -1,22 +1,37 @@
-/* shapes.h: the built-in data set: circles, triangles and squares on textured grounds, with exact masks, written as a
- * Roboflow COCO tree. It serves demonstrations and tests where no data may be downloaded. Everything is a pure function
- * of the options: the same options give the same images on any machine with the same cairo and JPEG libraries. */
+/* shapes.h: the built-in data set: circles, triangles and squares, or shapes of other kinds, on textured grounds, with
+ * exact masks, written as a Roboflow COCO tree. It serves demonstrations and tests where no data may be downloaded.
+ * Everything is a pure function of the options: the same options give the same images on any machine with the same
+ * cairo and JPEG libraries. */
 #ifndef HM_DATA_SHAPES_H
 #define HM_DATA_SHAPES_H
 
 #include "data/rle.h"
 
-enum { HM_SHAPE_CLASSES = 3, HM_SHAPE_MAX_POINTS = 64, HM_SHAPES_MAX = 6, HM_SHAPES_MAX_IN_CROWD = 12 };
+enum {
+    HM_SHAPE_KINDS = 6,
+    HM_SHAPE_CLASSES = 3,
+    HM_SHAPE_MAX_POINTS = 64,
+    HM_SHAPES_MAX = 6,
+    HM_SHAPES_MAX_IN_CROWD = 12
+};
 
 typedef struct hm_shapes_config {
     int32_t counts[3];          /* images in train, valid, test; 0 makes a split without images */
     int32_t min_side, max_side; /* pixels; each image draws its width and height between them */
     int64_t seed;
+    int32_t n_classes;               /* 0: the first HM_SHAPE_CLASSES kinds */
+    int32_t classes[HM_SHAPE_KINDS]; /* kinds, by label */
 } hm_shapes_config;
 
 hm_shapes_config hm_shapes_defaults(void); /* 1500, 150, 150 images of 96 to 128 pixels */
 
-extern const char *const hm_shape_names[HM_SHAPE_CLASSES]; /* circle, triangle, square */
+/* Of the kinds: circle, triangle, square, star, cross, pentagon. */
+extern const char *const hm_shape_names[HM_SHAPE_KINDS];
+
+/* Sets the classes from "star,cross"; HM_ERR_ARG for a name that is unknown, or there twice. */
+hm_status hm_shapes_set_classes(hm_shapes_config *c, const char *names);
+int32_t hm_shapes_classes(const hm_shapes_config *c); /* their number */
+int32_t hm_shapes_kind(const hm_shapes_config *c, int32_t label);
 
 /* Called after each image; `user` is passed through. May be NULL. */
 typedef void hm_shapes_tick(void *user, int64_t done, int64_t total);
@@ -27,7 +42,7 @@ hm_status hm_shapes_write(const char *dir, const hm_shapes_config *options, hm_s
 
 /* One shape, or one crowd of small shapes of a class that touch each other. */
 typedef struct hm_scene_shape {
-    int32_t label; /* index into hm_shape_names */
+    int32_t label, kind; /* index into the classes; into hm_shape_names */
     bool crowd, occluded;
     size_t n_parts;                                              /* 1, or the members of the crowd */
     size_t start[HM_SHAPES_MAX_IN_CROWD + 1];                    /* numbers: part k is xy[start[k]..start[k+1]) */

@@ -14,22 +14,39 @@
 #define EMPTY_CHANCE     0.07
 #define CROWD_CHANCE     0.04
 #define CLASS_HUE_CHANCE 0.9
+#define NOTCH            0.45 /* of a star: its inner corners */
+#define ARM              0.35 /* of a cross: half its width, with the length as 1 */
 enum { TRIES = 12, CIRCLE_POINTS = 32, CLIPPED_POINTS = HM_SHAPE_MAX_POINTS };
 
-const char *const hm_shape_names[HM_SHAPE_CLASSES] = {"circle", "triangle", "square"};
+const char *const hm_shape_names[HM_SHAPE_KINDS] = {"circle", "triangle", "square", "star", "cross", "pentagon"};
+enum { CIRCLE, TRIANGLE, SQUARE, STAR, CROSS };
+
+static const size_t corners[HM_SHAPE_KINDS] = {CIRCLE_POINTS, 3, 4, 10, 12, 5};
 
 typedef struct outline {
     size_t n;
     double xy[CLIPPED_POINTS][2]; /* pixels */
 } outline;
 
-/* Corners of a class around (cx,cy), `radius` to the farthest point. */
-static outline make_outline(hm_draws *d, int32_t label, double cx, double cy, double radius) {
-    outline o = {.n = label == 0 ? CIRCLE_POINTS : label == 1 ? 3 : 4};
-    const double turn = hm_draw(d, 0, 2 * M_PI), flat = label == 1 ? 1 : hm_draw(d, 0.85, 1);
+/* Corner i in polar coordinates, the farthest at 1. A cross has two corners an arm and one between arms. */
+static void corner(int32_t kind, size_t i, double *angle, double *distance) {
+    const double arm = atan(ARM), beside = i % 3 == 2 ? M_PI / 4 : i % 3 == 1 ? arm : -arm;
+    *angle = 2 * M_PI * (double)i / (double)corners[kind] + (kind == SQUARE ? M_PI / 4 : 0);
+    *distance = kind == STAR && i % 2 == 1 ? NOTCH : 1;
+    if (kind != CROSS)
+        return;
+    *angle = M_PI / 2 * (double)(i / 3) + beside;
+    *distance = i % 3 == 2 ? M_SQRT2 * sin(arm) : 1;
+}
+
+/* Corners of a kind around (cx,cy), `radius` to the farthest point. */
+static outline make_outline(hm_draws *d, int32_t kind, double cx, double cy, double radius) {
+    outline o = {.n = corners[kind]};
+    const double turn = hm_draw(d, 0, 2 * M_PI), flat = kind == TRIANGLE ? 1 : hm_draw(d, 0.85, 1);
     for (size_t i = 0; i < o.n; i++) {
-        const double a = 2 * M_PI * (double)i / (double)o.n + (label == 2 ? M_PI / 4 : 0);
-        const double x = radius * cos(a), y = radius * flat * sin(a);
+        double a, r;
+        corner(kind, i, &a, &r);
+        const double x = radius * r * cos(a), y = radius * r * flat * sin(a);
         o.xy[i][0] = cx + x * cos(turn) - y * sin(turn);
         o.xy[i][1] = cy + x * sin(turn) + y * cos(turn);
     }
@@ -76,8 +93,10 @@ static void set_colour(float rgb[3], double hue, double saturation, double value
     }
 }
 
-static void choose_colours(hm_draws *d, hm_scene_shape *s) {
-    const double own = (double)s->label / HM_SHAPE_CLASSES + hm_draw(d, -0.08, 0.08), any = hm_draw(d, 0, 1);
+/* The later kinds have hues between those of the first three. */
+static void choose_colours(hm_draws *d, hm_scene_shape *s, int32_t n_classes) {
+    const double place = s->label + (s->kind < HM_SHAPE_CLASSES ? 0 : 0.5);
+    const double own = place / n_classes + hm_draw(d, -0.08, 0.08), any = hm_draw(d, 0, 1);
     const double hue = 1 + (hm_draw_chance(d, CLASS_HUE_CHANCE) ? own : any);
     const double saturation = hm_draw(d, 0.65, 1), value = hm_draw(d, 0.7, 1);
     set_colour(s->rgb, hue, saturation, value);
@@ -85,28 +104,34 @@ static void choose_colours(hm_draws *d, hm_scene_shape *s) {
     s->outlined = hm_draw_chance(d, 0.3);
 }
 
-static void choose_shape(hm_draws *d, hm_scene_shape *s, int32_t w, int32_t h) {
+static hm_scene_shape begin_shape(hm_draws *d, const hm_shapes_config *o) {
+    const int32_t label = hm_draw_int(d, 0, hm_shapes_classes(o) - 1);
+    return (hm_scene_shape){.label = label, .kind = hm_shapes_kind(o, label)};
+}
+
+static void choose_shape(hm_draws *d, hm_scene_shape *s, int32_t w, int32_t h, const hm_shapes_config *config) {
     const double side = fmin(w, h), u = hm_draw(d, 0, 1);
     const double radius = side * (0.12 + 0.20 * u * u);
     const double edge = 0.6 * radius; /* the centre's least distance to the border: some shapes are cut by it */
-    *s = (hm_scene_shape){.label = hm_draw_int(d, 0, HM_SHAPE_CLASSES - 1)};
+    *s = begin_shape(d, config);
     const double cx = hm_draw(d, edge, w - edge), cy = hm_draw(d, edge, h - edge);
-    const outline o = clip_to_image(make_outline(d, s->label, cx, cy, radius), w, h);
+    const outline o = clip_to_image(make_outline(d, s->kind, cx, cy, radius), w, h);
     add_part(s, &o);
-    choose_colours(d, s);
+    choose_colours(d, s, hm_shapes_classes(config));
 }
 
-static void choose_crowd(hm_draws *d, hm_scene_shape *s, int32_t w, int32_t h) {
+static void choose_crowd(hm_draws *d, hm_scene_shape *s, int32_t w, int32_t h, const hm_shapes_config *config) {
     const double side = fmin(w, h), radius = 0.05 * side, reach = 0.16 * side;
     const double cx = hm_draw(d, reach, w - reach), cy = hm_draw(d, reach, h - reach);
     const int32_t members = hm_draw_int(d, 7, HM_SHAPES_MAX_IN_CROWD);
-    *s = (hm_scene_shape){.label = hm_draw_int(d, 0, HM_SHAPE_CLASSES - 1), .crowd = true};
+    *s = begin_shape(d, config);
+    s->crowd = true;
     for (int32_t i = 0; i < members; i++) {
         const double x = cx + hm_draw(d, -reach, reach), y = cy + hm_draw(d, -reach, reach);
-        const outline o = clip_to_image(make_outline(d, s->label, x, y, radius), w, h);
+        const outline o = clip_to_image(make_outline(d, s->kind, x, y, radius), w, h);
         add_part(s, &o);
     }
-    choose_colours(d, s);
+    choose_colours(d, s, hm_shapes_classes(config));
 }
 
 /* ---- masks ---- */
@@ -168,7 +193,7 @@ done:
     return st;
 }
 
-static hm_status compose(hm_scene *s, hm_draws *d) {
+static hm_status compose(hm_scene *s, hm_draws *d, const hm_shapes_config *config) {
     hm_rle full[HM_SHAPES_MAX + 1] = {0};
     hm_status st = HM_OK;
     bool added;
@@ -177,13 +202,13 @@ static hm_status compose(hm_scene *s, hm_draws *d) {
     const bool empty = hm_draw_chance(d, EMPTY_CHANCE), crowd = hm_draw_chance(d, CROWD_CHANCE);
     const int32_t wanted = hm_draw_int(d, 1, HM_SHAPES_MAX);
     if (!empty && crowd) {
-        choose_crowd(d, candidate, s->w, s->h);
+        choose_crowd(d, candidate, s->w, s->h, config);
         HM_TRY_TO(st, done, try_add(s, full, candidate, &added));
     }
     for (int32_t i = 0; !empty && i < wanted; i++) {
         added = false;
         for (int t = 0; t < TRIES && !added; t++) {
-            choose_shape(d, candidate, s->w, s->h);
+            choose_shape(d, candidate, s->w, s->h, config);
             HM_TRY_TO(st, done, try_add(s, full, candidate, &added));
         }
     }
@@ -201,7 +226,7 @@ hm_status hm_scene_make(hm_scene **out, const hm_shapes_config *options, const c
     HM_TRY(hm_alloc(&s, 1, sizeof *s));
     s->w = hm_draw_int(&d, options->min_side, options->max_side);
     s->h = hm_draw_int(&d, options->min_side, options->max_side);
-    const hm_status st = compose(s, &d);
+    const hm_status st = compose(s, &d, options);
     if (st == HM_OK)
         *out = s;
     else

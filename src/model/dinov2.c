@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "model/build.h"
+#include "model/drop_path.h"
 #include "ops/attention/attention.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/patchify/patchify.h"
@@ -87,6 +88,15 @@ static hm_tensor *self_attention(hm_build *b, hm_tensor *x, const char *layer, b
     return hm_reshape(b->g, hm_build_linear(b, x, name, C, HM_ACT_NONE), windows);
 }
 
+/* A branch of layer i (0 attention, 1 MLP) with each window's factor. */
+static hm_tensor *drop_path(hm_build *b, hm_tensor *t, int i, int branch) {
+    hm_tensor *const factors = b->m->drop_path;
+    if (factors == NULL || b->g->status != HM_OK || hm_drop_path_rate(b->c, b->m->options.drop_path, i) == 0)
+        return t;
+    hm_tensor *const row = hm_slice(b->g, factors, 0, 2 * (int64_t)i + branch, 1);
+    return hm_mul(b->g, t, hm_reshape(b->g, row, HM_SHAPE(hm_dim(t, 0), 1, 1)));
+}
+
 static hm_tensor *encoder_layer(hm_build *b, hm_tensor *x, int i) {
     const int64_t C = b->c->encoder_hidden;
     char layer[128], name[256];
@@ -94,13 +104,14 @@ static hm_tensor *encoder_layer(hm_build *b, hm_tensor *x, int i) {
     hm_graph_scope(b->g, "backbone.layer.%d", i);
     snprintf(name, sizeof name, "%s.norm1", layer);
     hm_tensor *t = self_attention(b, hm_build_norm(b, x, name, EPS), layer, is_feature(b->c, i));
+    t = drop_path(b, t, i, 0);
     x = hm_scale_residual(b->g, x, t, hm_build_param(b, layer, ".layer_scale1.lambda1", HM_SHAPE(C)));
     snprintf(name, sizeof name, "%s.norm2", layer);
     t = hm_build_norm(b, x, name, EPS);
     snprintf(name, sizeof name, "%s.mlp.fc1", layer);
     t = hm_build_linear(b, t, name, C * b->c->mlp_ratio, HM_ACT_GELU);
     snprintf(name, sizeof name, "%s.mlp.fc2", layer);
-    t = hm_build_linear(b, t, name, C, HM_ACT_NONE);
+    t = drop_path(b, hm_build_linear(b, t, name, C, HM_ACT_NONE), i, 1);
     x = hm_scale_residual(b->g, x, t, hm_build_param(b, layer, ".layer_scale2.lambda1", HM_SHAPE(C)));
     return hm_build_tap(b, x, "act.encoder_layer.%d", i);
 }

@@ -5,7 +5,9 @@
 
 #include "base/mem.h"
 #include "model/build.h"
+#include "model/drop_path.h"
 #include "ops/box_reparam/box_reparam.h"
+#include "ops/elementwise/elementwise.h"
 
 /* Classes and boxes of a decoder layer; the heads are shared by all layers. */
 static void heads(hm_build *b, hm_tensor *hs, hm_tensor *refs, hm_prediction *p) {
@@ -20,6 +22,8 @@ static void build(hm_build *b) {
     hm_levels sizes;
     hm_two_stage ts;
     hm_build_dinov2(b, m->images, features);
+    for (int i = 0; i < b->c->n_features && m->options.freeze_encoder; i++)
+        features[i] = hm_detach(b->g, features[i]);
     hm_build_projector(b, features, levels, &sizes);
     hm_build_two_stage(b, levels, sizes, m->padding, &ts);
     hm_build_decoder(b, &ts, hs);
@@ -54,6 +58,8 @@ hm_status hm_model_build(hm_model **out, hm_graph *g, const hm_model_config *c, 
     m->images = hm_graph_input(g, "images", HM_F32, HM_SHAPE(opt->batch, 3, opt->height, opt->width));
     if (opt->padded)
         m->padding = hm_graph_input(g, "padding", HM_U8, HM_SHAPE(opt->batch, opt->height, opt->width));
+    if (opt->drop_path > 0)
+        m->drop_path = hm_graph_input(g, "drop_path", HM_F32, hm_drop_path_shape(c, opt->batch));
     hm_build b = {.g = g,
                   .c = &m->config,
                   .m = m,

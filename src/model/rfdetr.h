@@ -16,9 +16,11 @@ typedef struct hm_model_tap {
 
 typedef struct hm_model_options {
     int64_t batch, height, width;
-    bool training;    /* group_detr query groups; otherwise one */
-    bool padded;      /* takes a padding mask */
-    bool impose_topk; /* the proposals' choice comes in as inputs "topk.<g>" instead of being made */
+    bool training;       /* group_detr query groups; otherwise one */
+    bool padded;         /* takes a padding mask */
+    bool impose_topk;    /* the proposals' choice comes in as inputs "topk.<g>" instead of being made */
+    bool freeze_encoder; /* nothing is differentiated behind the backbone's features */
+    double drop_path;    /* probability with which the encoder's last layer is left out; see drop_path.h */
 } hm_model_options;
 
 /* Outputs in upstream's order: [0] final, [1..dec_layers-1] aux.0.., [dec_layers] enc. */
@@ -26,8 +28,9 @@ typedef struct hm_model {
     hm_model_config config;
     hm_model_options options;
     int groups;
-    hm_tensor *images;  /* input [B, 3, H, W], normalised */
-    hm_tensor *padding; /* input U8 [B, H, W], 1 = padding; NULL unless padded */
+    hm_tensor *images;    /* input [B, 3, H, W], normalised */
+    hm_tensor *padding;   /* input U8 [B, H, W], 1 = padding; NULL unless padded */
+    hm_tensor *drop_path; /* input [2 * layers, B * windows]: factors of the encoder's branches; NULL without */
     hm_prediction outputs[HM_MAX_OUTPUTS];
     const char *output_names[HM_MAX_OUTPUTS];
     int n_outputs;

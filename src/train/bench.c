@@ -86,7 +86,7 @@ static hm_status prepare(bench *k) {
     HM_TRY(hm_store_create(&k->store));
     HM_TRY(hm_store_add(k->store, k->step->graph));
     HM_TRY(hm_alloc(&k->seconds, (size_t)o->steps, sizeof *k->seconds));
-    HM_TRY(hm_weights_start(k->store, &k->request.config, k->request.step.precision, 1, NULL));
+    HM_TRY(hm_weights_start(k->store, &k->request.config, k->request.step.precision, 1, NULL, NULL));
     return hm_bench_batch_make(&k->batch, o->batch_size, o->objects, k->request.config.resolution,
                                k->step->criterion.targets.masks != NULL);
 }

@@ -13,13 +13,15 @@ static void show(void *user, int64_t done, int64_t total) {
 
 hm_status hm_shapes(const hm_shapes_options *options, FILE *log) {
     HM_PLAIN_NUMBERS;
-    const hm_shapes_config config = {.counts = {options->train, options->valid, options->test},
-                                     .min_side = (int32_t)((int64_t)options->size * 6 / 7),
-                                     .max_side = (int32_t)((int64_t)options->size * 8 / 7),
-                                     .seed = options->seed};
+    hm_shapes_config config = {.counts = {options->train, options->valid, options->test},
+                               .min_side = (int32_t)((int64_t)options->size * 6 / 7),
+                               .max_side = (int32_t)((int64_t)options->size * 8 / 7),
+                               .seed = options->seed};
     hm_progress *bar = NULL;
     if (options->dir == NULL)
         HM_FAIL(HM_ERR_ARG, "the data set needs a folder: name one that does not exist yet");
+    if (options->classes != NULL)
+        HM_TRY(hm_shapes_set_classes(&config, options->classes));
     if (log != NULL) {
         HM_TRY(hm_progress_new(&bar, log, EVERY));
         hm_progress_begin(bar, "shapes", 0, (int64_t)options->train + options->valid + options->test, 1);

@@ -45,6 +45,8 @@ static const hm_setting train_table[] = {
     TEXT(TRAIN, model, "seg-nano", "variant, see halfmask info"),
     TEXT(TRAIN, pretrain_weights, NULL, "safetensors file or PyTorch checkpoint to start from; from scratch without"),
     TRAIN(resolution, "0", 0, SIDE_MAX, "side of the model's input in pixels; 0 takes the variant's"),
+    TRAIN(num_queries, "0", 0, 4096, "queries of a group, the most objects of an image; 0 takes the variant's"),
+    TRAIN(group_detr, "0", 0, 32, "groups of queries in training; 0 takes the variant's"),
     SWITCH(TRAIN, multi_scale, "true",
            "train at several sizes around the resolution, one drawn for every optimizer step"),
     SWITCH(TRAIN, expanded_scales, "true", "with multi_scale: 5 sizes smaller and 5 larger, instead of 3 and 4"),
@@ -55,6 +57,11 @@ static const hm_setting train_table[] = {
     TRAIN(lr_encoder, "1.5e-4", 0, DBL_MAX, "learning rate of the backbone's encoder"),
     TRAIN(lr_vit_layer_decay, "0.8", DBL_MIN, 1, "factor of the learning rate from an encoder layer to the one below"),
     TRAIN(lr_component_decay, "0.7", DBL_MIN, 1, "factor of the decoder's learning rate, squared for the encoder"),
+    SWITCH(TRAIN, freeze_encoder, "false",
+           "leave the backbone's encoder as it is: no gradient, update, decay or moments for it"),
+    TRAIN(drop_path, "0", 0, 0.99,
+          "probability with which the encoder's last layer is left out for a window of an image; of earlier ones in "
+          "proportion"),
     TRAIN(weight_decay, "1e-4", 0, DBL_MAX, "weight decay of AdamW"),
     TRAIN(adamw_eps, "1e-8", DBL_MIN, DBL_MAX, "epsilon of AdamW"),
     SWITCH(TRAIN, fused_optimizer, "true",
@@ -64,7 +71,7 @@ static const hm_setting train_table[] = {
     HM_SETTING_OF(hm_train_options, lr_scheduler, "step", schedulers, "course of the learning rate"),
     COUNT(TRAIN, lr_drop, "100", 1, "epoch after which step goes on with a tenth"),
     TRAIN(lr_min_factor, "0", 0, 1, "part of the learning rate with which cosine ends"),
-    SWITCH(TRAIN, use_ema, "true", "keep moving averages of the weights and judge those too"),
+    SWITCH(TRAIN, use_ema, "true", "keep moving averages of the weights and judge those"),
     TRAIN(ema_decay, "0.993", 0, 1, "decay of the averages at an optimizer step"),
     TRAIN(ema_tau, "100", 0, DBL_MAX, "optimizer steps over which that decay is approached"),
     TRAIN(seed, "42", INT64_MIN_REAL, INT64_MAX_REAL, "number from which everything random is derived"),
@@ -72,6 +79,8 @@ static const hm_setting train_table[] = {
     SWITCH(TRAIN, scale_jitter, "true", "cut and resize half of the training images at random, besides mirroring"),
     COUNT(TRAIN, eval_interval, "1", 1, "epochs from one validation to the next"),
     COUNT(TRAIN, eval_max_dets, "500", 1, "detections of an image that validation looks at"),
+    SWITCH(TRAIN, eval_base_model, "false",
+           "with use_ema, judge the weights themselves too; without, only their averages are judged"),
     HM_SETTING_OF(
         hm_train_options, precision, "auto", precisions,
         "fp32; bf16 or fp16 with fp32 weights; bf16-true or fp16-true with half weights; tf32 is fp32 with products in "
@@ -97,6 +106,13 @@ static const hm_setting train_table[] = {
         "as without the break; settings that are not given are those of that run"),
     COUNT(TRAIN, checkpoint_steps, "0", 0,
           "optimizer steps between two saved states; 0 saves them at the ends of epochs only"),
+    COUNT(TRAIN, checkpoint_interval, "10", 1,
+          "epochs between two checkpoints that are kept, checkpoint_<epoch>.pth with epochs counted from 0"),
+    SWITCH(TRAIN, early_stopping, "false", "end the run when validations do not get better any more"),
+    COUNT(TRAIN, early_stopping_patience, "10", 1, "validations that may pass without a better one"),
+    TRAIN(early_stopping_min_delta, "0.001", 0, 1, "average precision by which a validation must be better to count"),
+    SWITCH(TRAIN, early_stopping_use_ema, "false",
+           "look at the averages only, instead of the better of them and the weights"),
     SWITCH(TRAIN, run_test, "true", "judge the best weights on the test split, if there is one, at the end"),
     HM_SETTING_OF(hm_train_options, device, "auto", devices, DEVICE_HELP),
     SWITCH(TRAIN, deterministic, "false", "on the GPU too, two runs give the same bits, at some cost"),
@@ -157,6 +173,8 @@ static const hm_setting shapes_table[] = {
     SHAPES(test, "150", 0, 1e6, "images of the test split"),
     SHAPES(size, "112", 56, 3584, "typical side of an image in pixels; sides vary by a seventh"),
     SHAPES(seed, "0", INT64_MIN_REAL, INT64_MAX_REAL, "number from which the images are derived"),
+    TEXT(SHAPES, classes, "circle,triangle,square",
+         "kinds of shapes, with commas between them; star, cross and pentagon are there too"),
 };
 
 static const hm_setting audit_table[] = {

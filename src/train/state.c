@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "weights/file_tensor.h"
 
-#define FORMAT "halfmask state 1"
+#define FORMAT "halfmask state 2"
 #define NAME   "state_%012" PRId64 ".safetensors"
 
 enum { PATH = 4096 };
@@ -28,14 +28,31 @@ static const struct {
     const char *name;
     size_t offset;
 } counts[] = {
-    {"epoch", offsetof(hm_state, epoch)}, {"batch", offsetof(hm_state, batch)},     {"runs", offsetof(hm_state, runs)},
-    {"step", offsetof(hm_state, step)},   {"skipped", offsetof(hm_state, skipped)}, {"rows", offsetof(hm_state, rows)},
+    {"epoch", offsetof(hm_state, epoch)},
+    {"batch", offsetof(hm_state, batch)},
+    {"runs", offsetof(hm_state, runs)},
+    {"step", offsetof(hm_state, step)},
+    {"skipped", offsetof(hm_state, skipped)},
+    {"rows", offsetof(hm_state, rows)},
+    {"early_stopping_waited", offsetof(hm_state, selection.waited)},
 };
 enum { N_COUNTS = sizeof counts / sizeof counts[0] };
 
+/* Its other numbers; infinite and NaN ones come back as such. */
+static const struct {
+    const char *name;
+    size_t offset;
+} reals[] = {
+    {"last_scale", offsetof(hm_state, last_scale)},
+    {"best_regular", offsetof(hm_state, selection.best.regular)},
+    {"best_ema", offsetof(hm_state, selection.best.ema)},
+    {"early_stopping_best", offsetof(hm_state, selection.stop_best)},
+};
+enum { N_REALS = sizeof reals / sizeof reals[0] };
+
 typedef struct metadata {
-    hm_st_pair pairs[N_COUNTS + HM_STATE_SETTINGS + 4];
-    char text[N_COUNTS + 3][32];
+    hm_st_pair pairs[N_COUNTS + N_REALS + HM_STATE_SETTINGS + 2]; /* and "format", "checksum" */
+    char text[N_COUNTS + N_REALS][32];
     char name[HM_STATE_SETTINGS][64];
     size_t n;
 } metadata;
@@ -45,18 +62,20 @@ static void put(metadata *m, const char *key, const char *value) {
 }
 
 static void describe(metadata *m, const hm_state *s, const hm_state_settings *settings) {
-    size_t i;
     put(m, "format", FORMAT);
-    for (i = 0; i < N_COUNTS; i++) {
+    for (size_t i = 0; i < N_COUNTS; i++) {
         int64_t v;
         memcpy(&v, (const char *)s + counts[i].offset, sizeof v);
         snprintf(m->text[i], sizeof m->text[i], "%" PRId64, v);
         put(m, counts[i].name, m->text[i]);
     }
-    snprintf(m->text[i], sizeof m->text[i], "%a", s->last_scale);
-    put(m, "last_scale", m->text[i++]);
-    snprintf(m->text[i], sizeof m->text[i], "%a", s->best);
-    put(m, "best", m->text[i++]);
+    for (size_t i = 0; i < N_REALS; i++) {
+        char *const text = m->text[N_COUNTS + i];
+        double v;
+        memcpy(&v, (const char *)s + reals[i].offset, sizeof v);
+        snprintf(text, sizeof m->text[0], "%a", v);
+        put(m, reals[i].name, text);
+    }
     for (size_t k = 0; k < settings->n; k++) {
         snprintf(m->name[k], sizeof m->name[k], "run.%s", settings->name[k]);
         put(m, m->name[k], settings->value[k]);
@@ -222,8 +241,9 @@ static hm_status read_state(hm_state_file *f) {
         return damaged(f, "it does not say \"" FORMAT "\"");
     for (size_t i = 0; i < N_COUNTS; i++)
         HM_TRY(read_number(f, counts[i].name, true, (char *)&f->state + counts[i].offset));
-    HM_TRY(read_number(f, "last_scale", false, &f->state.last_scale));
-    return read_number(f, "best", false, &f->state.best);
+    for (size_t i = 0; i < N_REALS; i++)
+        HM_TRY(read_number(f, reals[i].name, false, (char *)&f->state + reals[i].offset));
+    return HM_OK;
 }
 
 /* The settings that the file has, in its order: after the fixed keys. */

@@ -6,14 +6,16 @@
 
 #include "graph/exec.h"
 #include "io/safetensors.h"
+#include "train/selection.h"
 
 /* Where a run stands, besides its tensors. */
 typedef struct hm_state {
     int64_t epoch, batch;        /* of the next batch; a batch behind the epoch's last: validation is next */
     int64_t runs, step, skipped; /* batches; optimizer steps done; those that overflowed */
     int64_t rows;                /* of metrics.csv */
-    double last_scale, best;     /* as in hm_training; best may be NaN */
-    int64_t before;              /* runs of the state that is kept beside this one; -1: none. Not in the file */
+    double last_scale;           /* as in hm_training */
+    hm_selection selection;
+    int64_t before; /* runs of the state that is kept beside this one; -1: none. Not in the file */
 } hm_state;
 
 /* What a state is good for: settings that the batches to come depend on, and their values, as text. */

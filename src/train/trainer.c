@@ -97,17 +97,16 @@ hm_status hm_training_end_epoch(hm_training *t, hm_epoch_report *out) {
     *out = (hm_epoch_report){.epoch = t->epoch};
     HM_TRY(validate(t, &out->validated));
     hm_training_next_epoch(t);
-    HM_TRY(hm_training_keep(t, HM_KEEP_STATE | HM_KEEP_LAST | (t->is_best ? HM_KEEP_BEST : 0)));
-    out->best = t->is_best;
+    const bool archived = t->epoch % t->options->checkpoint_interval == 0;
+    out->best = t->chosen.total_regular || t->chosen.total_ema;
     out->valid = t->scores;
-    t->is_best = false;
-    return HM_OK;
+    return hm_training_keep(t, HM_KEEP_STATE | HM_KEEP_LAST | HM_KEEP_BEST | (archived ? HM_KEEP_EPOCH : 0));
 }
 
-/* To the last epoch, unless the run is to stop. */
+/* To the end, unless the run is to stop. */
 static hm_status train(hm_training *t) {
     hm_epoch_report report;
-    while (t->epoch < t->options->epochs) {
+    while (!hm_training_ended(t)) {
         while (!hm_training_epoch_done(t) && !stops(t))
             HM_TRY(hm_training_step(t));
         if (stops(t))
@@ -120,8 +119,12 @@ static hm_status train(hm_training *t) {
 static hm_status run(hm_training *t, hm_train_result *result) {
     HM_TRY(train(t));
     HM_TRY(hm_training_saved(t));
-    *result = (hm_train_result){
-        .steps = t->step, .stopped = t->epoch < t->options->epochs, .best = t->best, .test_ap = NAN, .test_ap50 = NAN};
+    *result = (hm_train_result){.steps = t->step,
+                                .stopped = !hm_training_ended(t),
+                                .stopped_early = hm_training_stopped_early(t),
+                                .best = hm_selection_best(&t->selection),
+                                .test_ap = NAN,
+                                .test_ap50 = NAN};
     if (!result->stopped)
         HM_TRY(hm_training_finish(t, result));
     result->seconds = hm_training_clock() - t->started;

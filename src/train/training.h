@@ -11,6 +11,7 @@
 #include "train/memory.h"
 #include "train/metrics_csv.h"
 #include "train/scales.h"
+#include "train/selection.h"
 #include "train/state.h"
 #include "train/step.h"
 
@@ -19,8 +20,8 @@
 #define HM_BATCH_IMAGES 64 /* images of a batch that a message names */
 #define HM_WATCHED_MOST (HM_MAX_TERMS + 5)
 #define HM_WATCHED_LOSS 1 /* place of a batch's loss in what is watched */
-#define HM_LAST         "last.safetensors"
-#define HM_BEST         "checkpoint_best_total.safetensors"
+#define HM_LAST         "last.pth"
+#define HM_BEST         "checkpoint_best_total.pth"
 
 /* Losses of one optimizer step: means over its batches. */
 typedef struct hm_losses {
@@ -89,13 +90,15 @@ typedef struct hm_training {
     hm_store *kept;                   /* copy of `store`, in the host's memory; NULL before the first */
     hm_state kept_state;
     unsigned kept_what;               /* HM_KEEP_* that are being written */
-    bool is_best;                     /* the weights of now, and not yet written as such */
+    hm_chosen kept_as;                /* with HM_KEEP_BEST: what is written as the best */
+    int64_t kept_epoch;               /* the one under way, or the one that has just ended */
+    hm_selection selection;           /* by the scores of validations so far */
+    hm_chosen chosen;                 /* the weights of now, and not yet written as such */
     int64_t rows;                     /* of metrics.csv that belong to the state gone on from */
     int64_t state_last, state_before; /* runs of the last two states that were written or gone on from; -1: none */
     double first_scale;               /* loss scale of the first step */
     double last_scale;                /* of the step after the last one looked at */
     hm_scores scores;                 /* of the last validation */
-    double best;                      /* of the watched metric; NaN before the first validation */
     double started;                   /* seconds of the monotonic clock */
 } hm_training;
 
@@ -149,12 +152,23 @@ hm_status hm_overflow_describe(hm_training *t, int64_t run, char *out, size_t si
 /* Tells of a skipped step; HM_ERR_FORMAT with the same words when the loss scale cannot fall any more. */
 hm_status hm_overflow_report(hm_training *t, const hm_losses *losses);
 
-/* Judges the validation split, writes its row, notes whether the weights are the best (t->is_best). */
+/* Judges the validation split, writes its row, notes what that makes the best (t->selection, t->chosen). */
 hm_status hm_training_validate(hm_training *t);
-/* training_save.c. Copies everything stored and goes on while it is written into output_dir: weights (averages, if
- * there are) as the last, as the best; the state of the run, from which it can go on with the batch and epoch
- * of t. A failure is told by the next call, or by hm_training_saved, which waits. */
-enum { HM_KEEP_LAST = 1, HM_KEEP_BEST = 2, HM_KEEP_STATE = 4 };
+/* Whether validation judges the weights themselves, not only their averages. */
+static inline bool hm_training_judges_base(const hm_training *t) {
+    return !t->options->use_ema || t->options->eval_base_model;
+}
+static inline bool hm_training_stopped_early(const hm_training *t) {
+    return t->options->early_stopping && t->selection.waited >= t->options->early_stopping_patience;
+}
+static inline bool hm_training_ended(const hm_training *t) {
+    return t->epoch >= t->options->epochs || hm_training_stopped_early(t);
+}
+
+/* training_save.c. Copies everything stored and goes on while it is written into output_dir: weights as the last, as
+ * an epoch's that is kept, as the best (t->chosen, which is taken back); the state of the run, from which it can go on
+ * with the batch and epoch of t. A failure is told by the next call, or by hm_training_saved, which waits. */
+enum { HM_KEEP_LAST = 1, HM_KEEP_EPOCH = 2, HM_KEEP_BEST = 4, HM_KEEP_STATE = 8 };
 hm_status hm_training_keep(hm_training *t, unsigned what);
 hm_status hm_training_saved(hm_training *t);
 /* Writes the weights of now to `path` and waits until they are there. */

@@ -12,8 +12,10 @@
 static hm_status check(const hm_train_options *o) {
     if (o->dataset_dir == NULL)
         HM_FAIL(HM_ERR_ARG, "no data set is given: name the folder that holds train/ and valid/");
-    if (o->epochs < 1 || o->batch_size < 1 || o->grad_accum_steps < 1 || o->eval_interval < 1)
-        HM_FAIL(HM_ERR_ARG, "epochs, batch_size, grad_accum_steps and eval_interval must be at least 1");
+    if (o->epochs < 1 || o->batch_size < 1 || o->grad_accum_steps < 1 || o->eval_interval < 1 ||
+        o->checkpoint_interval < 1)
+        HM_FAIL(HM_ERR_ARG,
+                "epochs, batch_size, grad_accum_steps, eval_interval and checkpoint_interval must be at least 1");
     return HM_OK;
 }
 
@@ -49,6 +51,10 @@ static hm_status choose_model(hm_training *t) {
     HM_TRY(hm_model_config_named(o->model, &t->config));
     if (o->resolution > 0)
         t->config.resolution = o->resolution;
+    if (o->num_queries > 0)
+        t->config.num_queries = o->num_queries;
+    if (o->group_detr > 0)
+        t->config.group_detr = o->group_detr;
     HM_TRY(hm_model_check_size(&t->config, t->config.resolution, t->config.resolution));
     hm_training_choose_sizes(t);
     return HM_OK;
@@ -142,6 +148,16 @@ static hm_status open_audit(hm_training *t) {
     return st;
 }
 
+/* Of a run that does not go on from a state. */
+static hm_status start_weights(hm_training *t) {
+    const hm_train_options *const o = t->options;
+    char words[HM_WEIGHTS_WORDS] = "";
+    HM_TRY(hm_weights_start(t->store, &t->config, t->precision, (uint64_t)o->seed, o->pretrain_weights, words));
+    if (t->progress != NULL && words[0] != '\0')
+        hm_progress_note(t->progress, "%s", words);
+    return HM_OK;
+}
+
 static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(check(t->options));
     if (log != NULL)
@@ -155,10 +171,10 @@ static hm_status open_all(hm_training *t, FILE *log) {
     HM_TRY(hm_training_plan_memory(t));
     HM_TRY(hm_training_make_store(t));
     HM_TRY(hm_make_dirs(t->options->output_dir));
-    HM_TRY(
-        hm_weights_start(t->store, &t->config, t->precision, (uint64_t)t->options->seed, t->options->pretrain_weights));
     if (t->options->resume != NULL)
         HM_TRY(hm_training_resume(t));
+    if (t->state_last < 0)
+        HM_TRY(start_weights(t));
     hm_training_tell_memory(t);
     HM_TRY(hm_training_make_executors(t));
     HM_TRY(make_detectors(t));
@@ -171,8 +187,8 @@ hm_status hm_training_open(hm_training **out, const hm_train_options *options, F
     hm_training *t = NULL;
     HM_TRY(hm_alloc(&t, 1, sizeof *t));
     t->options = options;
-    t->best = NAN;
     t->reading = -1;
+    t->selection = hm_selection_begin();
     t->state_last = t->state_before = -1;
     t->started = hm_training_clock();
     const hm_status st = open_all(t, log);

@@ -38,6 +38,10 @@ static void replace_text(cJSON *json, const char *name, const char *value) {
     cJSON_ReplaceItemInObjectCaseSensitive(json, name, cJSON_CreateString(value));
 }
 
+static void replace_number(cJSON *json, const char *name, double value) {
+    cJSON_ReplaceItemInObjectCaseSensitive(json, name, cJSON_CreateNumber(value));
+}
+
 /* Every setting, as it was understood, and what it was applied to; `resume` reads it again. */
 static cJSON *options_json(const hm_training *t) {
     cJSON *const j = cJSON_CreateObject();
@@ -46,7 +50,9 @@ static cJSON *options_json(const hm_training *t) {
     cJSON_DeleteItemFromObjectCaseSensitive(j, "resume");
     replace_text(j, "model", t->config.name);
     replace_text(j, "precision", hm_precision_name(t->precision));
-    cJSON_ReplaceItemInObjectCaseSensitive(j, "resolution", cJSON_CreateNumber(t->config.resolution));
+    replace_number(j, "resolution", t->config.resolution);
+    replace_number(j, "num_queries", t->config.num_queries);
+    replace_number(j, "group_detr", t->config.group_detr);
     cJSON *const names = cJSON_AddArrayToObject(j, "class_names");
     for (int32_t i = 0; i < t->train.classes.n; i++)
         cJSON_AddItemToArray(names, cJSON_CreateString(t->train.classes.names[i]));

@@ -14,30 +14,54 @@
 /* ---- writing */
 
 /* Files hold fp32: half weights are widened, which is exact. */
-static hm_status save_widened(const hm_training *t, const char *path) {
+static hm_status save_widened(const hm_training *t, const char *path, const hm_weights_notes *notes) {
     hm_store *full = NULL;
     hm_status st = hm_weights_store(&full, &t->config);
     if (st == HM_OK)
         st = hm_store_copy(full, t->kept);
     if (st == HM_OK)
-        st = hm_weights_save(path, full, NULL, &t->config, &t->train.classes);
+        st = hm_weights_save_noted(path, full, NULL, &t->config, &t->train.classes, notes);
     hm_store_free(full);
     return st;
 }
 
-static hm_status save_kept(const hm_training *t, const char *path) {
-    const bool ema = t->options->use_ema;
-    return !ema && hm_precision_true(t->precision)
-               ? save_widened(t, path)
-               : hm_weights_save(path, t->kept, ema ? "ema." : NULL, &t->config, &t->train.classes);
+/* `source` NULL: no choice was made between weights and averages. */
+static hm_status save_kept(const hm_training *t, bool averages, const char *path, const char *source) {
+    char epoch[24];
+    snprintf(epoch, sizeof epoch, "%" PRId64, t->kept_epoch);
+    const hm_weights_notes notes = {epoch, source};
+    return !averages && hm_precision_true(t->precision)
+               ? save_widened(t, path, &notes)
+               : hm_weights_save_noted(path, t->kept, averages ? "ema." : NULL, &t->config, &t->train.classes, &notes);
 }
 
-static hm_status save_weights(const hm_training *t, const char *name) {
+static hm_status save_weights(const hm_training *t, bool averages, const char *name, const char *source) {
     char *path = NULL;
     HM_TRY(hm_training_path(t, name, &path));
-    const hm_status st = save_kept(t, path);
+    const hm_status st = save_kept(t, averages, path, source);
     free(path);
     return st;
+}
+
+static hm_status save_best(const hm_training *t) {
+    if (t->kept_as.regular)
+        HM_TRY(save_weights(t, false, "checkpoint_best_regular.pth", NULL));
+    if (t->kept_as.ema)
+        HM_TRY(save_weights(t, true, "checkpoint_best_ema.pth", NULL));
+    if (t->kept_as.total_regular)
+        HM_TRY(save_weights(t, false, HM_BEST, "regular"));
+    return t->kept_as.total_ema ? save_weights(t, true, HM_BEST, "ema") : HM_OK;
+}
+
+static hm_status save_last(const hm_training *t) {
+    HM_TRY(save_weights(t, false, HM_LAST, NULL));
+    return t->options->use_ema ? save_weights(t, true, "last_ema.pth", NULL) : HM_OK;
+}
+
+static hm_status save_epoch(const hm_training *t) {
+    char name[48];
+    snprintf(name, sizeof name, "checkpoint_%" PRId64 ".pth", t->kept_epoch);
+    return save_weights(t, false, name, NULL);
 }
 
 static void set(hm_state_settings *s, const char *name, const char *value) {
@@ -57,8 +81,11 @@ static hm_state_settings settings_of(const hm_training *t) {
     set(&s, "model", t->config.name);
     set_number(&s, "resolution", t->config.resolution);
     set_number(&s, "num_classes", t->config.num_classes);
+    set_number(&s, "num_queries", t->config.num_queries);
+    set_number(&s, "group_detr", t->config.group_detr);
     set(&s, "precision", hm_precision_name(t->precision));
     set(&s, "use_ema", o->use_ema ? "true" : "false");
+    set(&s, "freeze_encoder", o->freeze_encoder ? "true" : "false");
     set_number(&s, "batch_size", o->batch_size);
     set_number(&s, "grad_accum_steps", o->grad_accum_steps);
     set_number(&s, "seed", o->seed);
@@ -78,10 +105,23 @@ static hm_status save_state(const hm_training *t) {
 static hm_status write_kept(void *arg) {
     hm_training *const t = arg;
     if (t->kept_what & HM_KEEP_BEST)
-        HM_TRY(save_weights(t, HM_BEST));
+        HM_TRY(save_best(t));
+    if (t->kept_what & HM_KEEP_EPOCH)
+        HM_TRY(save_epoch(t));
     if (t->kept_what & HM_KEEP_LAST)
-        HM_TRY(save_weights(t, HM_LAST));
+        HM_TRY(save_last(t));
     return t->kept_what & HM_KEEP_STATE ? save_state(t) : HM_OK;
+}
+
+/* What the last validation chose is written once; a run that ends without a choice gets one. */
+static void choose_best(hm_training *t) {
+    t->kept_as = t->chosen;
+    t->chosen = (hm_chosen){0};
+    if (!hm_training_ended(t))
+        return;
+    const hm_chosen end = hm_selection_end(&t->selection, t->options->use_ema, hm_training_judges_base(t));
+    t->kept_as.ema |= end.ema;
+    t->kept_as.total_ema |= end.total_ema;
 }
 
 hm_status hm_training_saved(hm_training *t) {
@@ -96,9 +136,15 @@ static hm_status copy_store(hm_training *t) {
     return hm_store_copy(t->kept, t->store);
 }
 
+/* The epoch that the weights are of. */
+static int64_t epoch_of(const hm_training *t) {
+    return t->epoch - (t->batch_of_epoch == 0 && t->epoch > 0);
+}
+
 hm_status hm_training_save_weights(hm_training *t, const char *path) {
     HM_TRY(copy_store(t));
-    return save_kept(t, path);
+    t->kept_epoch = epoch_of(t);
+    return save_kept(t, t->options->use_ema, path, NULL);
 }
 
 hm_status hm_training_keep(hm_training *t, unsigned what) {
@@ -110,6 +156,9 @@ hm_status hm_training_keep(hm_training *t, unsigned what) {
         t->state_last = t->runs;
     }
     t->kept_what = what;
+    t->kept_epoch = epoch_of(t);
+    if (what & HM_KEEP_BEST)
+        choose_best(t);
     t->kept_state = (hm_state){.epoch = t->epoch,
                                .batch = t->batch_of_epoch,
                                .runs = t->runs,
@@ -117,7 +166,7 @@ hm_status hm_training_keep(hm_training *t, unsigned what) {
                                .skipped = t->skipped,
                                .rows = hm_metrics_csv_rows(t->csv),
                                .last_scale = t->last_scale,
-                               .best = t->best,
+                               .selection = t->selection,
                                .before = t->state_before};
     return hm_background_run(t->writer, write_kept, t);
 }
@@ -138,7 +187,7 @@ static void take_up(hm_training *t, const hm_state *s) {
     t->rows = s->rows;
     t->skipped = s->skipped;
     t->last_scale = s->last_scale;
-    t->best = s->best;
+    t->selection = s->selection;
     t->state_last = s->runs;
 }
 

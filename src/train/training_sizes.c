@@ -19,7 +19,12 @@ static hm_loss_scale loss_scale(const hm_training *t) {
 hm_step_options hm_training_step_options(const hm_training *t, int32_t side) {
     const hm_train_options *const o = t->options;
     const int64_t T = hm_loader_targets(t->train_loader);
-    return (hm_step_options){.model = {.batch = o->batch_size, .height = side, .width = side, .training = true},
+    return (hm_step_options){.model = {.batch = o->batch_size,
+                                       .height = side,
+                                       .width = side,
+                                       .training = true,
+                                       .freeze_encoder = o->freeze_encoder,
+                                       .drop_path = o->drop_path},
                              .targets = T > 0 ? T : 1,
                              .criterion = hm_criterion_defaults(),
                              .optim = {.lr = o->lr,

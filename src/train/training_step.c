@@ -1,7 +1,10 @@
 /* training_step.c: batches into the graph and losses out of it. On the GPU the outcome of a batch is looked at when the
  * next one has been enqueued already, so that the device never waits for the host. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "model/drop_path.h"
 #include "train/training.h"
 
 /* What is watched: of every batch, then of every step; the scale's state has HM_LOSS_SCALE_STATE numbers. */
@@ -66,6 +69,19 @@ hm_status hm_training_give(const hm_step *s, hm_exec *e, const hm_batch *b, doub
     return put(e, s->keep, &kept);
 }
 
+/* The factors of the batch that is next, where the encoder drops paths. */
+static hm_status give_drop_path(const hm_training *t, const hm_training_size *size) {
+    const hm_model *const m = size->graphs->model;
+    float *factors = NULL;
+    if (m->drop_path == NULL)
+        return HM_OK;
+    HM_TRY(hm_alloc(&factors, (size_t)hm_count(m->drop_path), sizeof *factors));
+    hm_drop_path_draw(m, (uint64_t)t->options->seed, t->runs, factors);
+    const hm_status st = hm_exec_write(size->exec, m->drop_path, factors);
+    free(factors);
+    return st;
+}
+
 static hm_training_size *size_of(hm_training *t, const hm_batch *b) {
     for (int i = 0; i < t->n_sizes; i++)
         if (t->sides[i] == b->h && t->sides[i] == b->w)
@@ -98,6 +114,7 @@ hm_status hm_training_batch(hm_training *t, const hm_batch *batch) {
         HM_FAIL(HM_ERR_INTERNAL, "a batch is %d x %d, a size that this run does not have", (int)batch->w,
                 (int)batch->h);
     HM_TRY(hm_training_give(size->graphs, size->exec, batch, 1.0 / t->accumulate, micro > 0));
+    HM_TRY(give_drop_path(t, size));
     remember(t, size, batch);
     if (t->audit != NULL && micro == 0 && step % t->options->audit == 0)
         HM_TRY(run_audited(t, size->exec));

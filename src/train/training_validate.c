@@ -31,21 +31,30 @@ static hm_status set(hm_training *t, const char *split, const char *name, double
     return hm_metrics_csv_set(t->csv, column, value);
 }
 
-/* A row under upstream's names, and the precision in which the model was judged. */
+/* The figures of a split under upstream's names; those of the averages have names of their own too ("ema_"). */
+static hm_status set_figures(hm_training *t, const char *split, const char *of, const hm_judge_scores *s) {
+    const struct {
+        const char *name;
+        double value;
+    } list[] = {{"mAP_50_95", s->bbox.stats[HM_COCO_AP]},      {"mAP_50", s->bbox.stats[HM_COCO_AP50]},
+                {"mAP_75", s->bbox.stats[HM_COCO_AP75]},       {"mAR", s->bbox.stats[HM_COCO_AR_100]},
+                {"segm_mAP_50_95", s->segm.stats[HM_COCO_AP]}, {"segm_mAP_50", s->segm.stats[HM_COCO_AP50]}};
+    for (size_t i = 0; i < (s->masks ? 6 : 4); i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s%s", of, list[i].name);
+        HM_TRY(set(t, split, name, list[i].value));
+    }
+    return HM_OK;
+}
+
+/* A row, with the precision in which the model was judged. */
 static hm_status record(hm_training *t, int which, int64_t epoch, const char *split, const hm_judge_scores *s) {
     char column[32];
     snprintf(column, sizeof column, "%s/precision", split);
     HM_TRY(hm_metrics_csv_set_text(t->csv, column, hm_precision_name(t->judged_in[which])));
     HM_TRY(hm_metrics_csv_set(t->csv, "epoch", (double)epoch));
     HM_TRY(hm_metrics_csv_set(t->csv, "step", (double)(t->step - 1)));
-    HM_TRY(set(t, split, "mAP_50_95", s->bbox.stats[HM_COCO_AP]));
-    HM_TRY(set(t, split, "mAP_50", s->bbox.stats[HM_COCO_AP50]));
-    HM_TRY(set(t, split, "mAP_75", s->bbox.stats[HM_COCO_AP75]));
-    HM_TRY(set(t, split, "mAR", s->bbox.stats[HM_COCO_AR_100]));
-    if (s->masks) {
-        HM_TRY(set(t, split, "segm_mAP_50_95", s->segm.stats[HM_COCO_AP]));
-        HM_TRY(set(t, split, "segm_mAP_50", s->segm.stats[HM_COCO_AP50]));
-    }
+    HM_TRY(set_figures(t, split, "", s));
     for (int32_t i = 0; i < s->bbox.n_categories; i++) {
         char name[128];
         snprintf(name, sizeof name, "AP/%.100s", t->train.classes.names[i]);
@@ -77,41 +86,66 @@ static hm_scores scores_of(const hm_judge_scores *s) {
                        .mask_ap75 = s->masks ? mask[HM_COCO_AP75] : NAN};
 }
 
-static void note_best(hm_training *t, const hm_judge_scores *s) {
-    const double ap = (s->masks ? &s->segm : &s->bbox)->stats[HM_COCO_AP];
-    if (ap <= t->best)
-        return;
-    t->best = ap;
-    t->is_best = true;
+/* What decides which weights are best: of masks, or of boxes where there are none. */
+static double watched(const hm_judge_scores *s) {
+    return (s->masks ? &s->segm : &s->bbox)->stats[HM_COCO_AP];
 }
 
-/* What the detectors read, brought up to the weights of now. */
-static hm_status refresh(hm_training *t) {
+static void note(hm_training *t, hm_judged now) {
+    const hm_train_options *const o = t->options;
+    t->chosen = hm_selection_note(&t->selection, now);
+    if (!o->early_stopping)
+        return;
+    hm_selection_wait(&t->selection, now, o->early_stopping_use_ema, o->early_stopping_min_delta);
+    if (t->progress != NULL && hm_training_stopped_early(t))
+        hm_progress_note(t->progress,
+                         "early stopping: none of the last %lld validations was better than %.4f by more than %g",
+                         (long long)t->selection.waited, t->selection.stop_best, o->early_stopping_min_delta);
+}
+
+/* What the detectors read, brought up to the weights of now or their averages. */
+static hm_status refresh(hm_training *t, bool averages) {
     if (t->judged == NULL)
         return HM_OK;
-    return t->options->use_ema ? hm_weights_copy(t->judged, t->store, "ema.") : hm_store_copy(t->judged, t->store);
+    return averages ? hm_weights_copy(t->judged, t->store, "ema.") : hm_store_copy(t->judged, t->store);
 }
 
-static hm_status validate_in(hm_training *t, int which) {
-    hm_judge_scores s = {0};
+static hm_status judge_valid(hm_training *t, int which, bool averages, hm_judge_scores *out) {
     char what[64];
-    hm_status st = judge(t, which, "valid", t->valid_loader, &t->valid, &s);
-    snprintf(what, sizeof what, "epoch %lld, valid, %s", (long long)t->epoch + 1,
+    HM_TRY(refresh(t, averages));
+    HM_TRY(judge(t, which, "valid", t->valid_loader, &t->valid, out));
+    snprintf(what, sizeof what, "epoch %lld, valid%s, %s", (long long)t->epoch + 1, averages ? " (ema)" : "",
              hm_precision_name(t->judged_in[which]));
-    if (st == HM_OK)
-        say(t, what, &s);
-    if (st == HM_OK)
-        st = record(t, which, t->epoch, "val", &s);
-    if (st == HM_OK && which == 0) {
-        note_best(t, &s);
-        t->scores = scores_of(&s);
+    say(t, what, out);
+    return HM_OK;
+}
+
+/* One row: "val/" are the weights' figures if they are judged, else the averages', "val/ema_" always those. */
+static hm_status validate_in(hm_training *t, int which) {
+    hm_judge_scores regular = {0}, ema = {0};
+    hm_judged now = {NAN, NAN};
+    hm_status st = HM_OK;
+    if (t->options->use_ema) {
+        HM_TRY_TO(st, done, judge_valid(t, which, true, &ema));
+        HM_TRY_TO(st, done, set_figures(t, "val", "ema_", &ema));
+        now.ema = watched(&ema);
     }
-    hm_judge_scores_free(&s);
+    if (hm_training_judges_base(t)) {
+        HM_TRY_TO(st, done, judge_valid(t, which, false, &regular));
+        now.regular = watched(&regular);
+    }
+    HM_TRY_TO(st, done, record(t, which, t->epoch, "val", hm_training_judges_base(t) ? &regular : &ema));
+    if (which == 0) {
+        note(t, now);
+        t->scores = scores_of(t->options->use_ema ? &ema : &regular);
+    }
+done:
+    hm_judge_scores_free(&regular);
+    hm_judge_scores_free(&ema);
     return st;
 }
 
 hm_status hm_training_validate(hm_training *t) {
-    HM_TRY(refresh(t));
     for (int i = 0; i < t->n_detectors; i++)
         HM_TRY(validate_in(t, i));
     return HM_OK;
@@ -144,9 +178,8 @@ static hm_status judge_test_in(hm_training *t, int which, hm_loader *loader, con
     hm_status st = judge(t, which, "test", loader, test, &s);
     snprintf(what, sizeof what, "test, best weights, %s", hm_precision_name(t->judged_in[which]));
     if (st == HM_OK && which == 0) {
-        const hm_coco_scores *const watched = s.masks ? &s.segm : &s.bbox;
-        result->test_ap = watched->stats[HM_COCO_AP];
-        result->test_ap50 = watched->stats[HM_COCO_AP50];
+        result->test_ap = watched(&s);
+        result->test_ap50 = (s.masks ? &s.segm : &s.bbox)->stats[HM_COCO_AP50];
     }
     if (st == HM_OK)
         say(t, what, &s);

@@ -216,6 +216,7 @@ static void list_facts(hm_checkpoint *c) {
     add_fact(c, "model", variant_of(root, ours));
     add_fact(c, "resolution", copy_number(size));
     add_fact(c, "epoch", copy_number(hm_pickle_get(root, "epoch")));
+    add_fact(c, "best_total_source", copy_text(hm_pickle_get(root, "best_total_source")));
     add_classes(c, args, ours);
 }
 

@@ -5,7 +5,7 @@
 
 #include "io/torch_file.h"
 
-enum { HM_CHECKPOINT_FACTS = 6 };
+enum { HM_CHECKPOINT_FACTS = 7 };
 
 typedef struct hm_checkpoint {
     hm_torch_file *file;

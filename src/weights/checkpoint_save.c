@@ -161,6 +161,8 @@ static hm_status put_object(hm_pickle_out *o, const hm_safetensor *tensors, size
     put_class(o, f->config);
     if (f->epoch != NULL)
         put_int(o, "epoch", strtoll(f->epoch, NULL, 10));
+    if (f->source != NULL)
+        put_text(o, "best_total_source", f->source);
     put_ours(o, f);
     hm_pickle_close_dict(o);
     return hm_pickle_end(o);

@@ -105,8 +105,10 @@ static hm_status convert(conversion *c, bool averages, char **why, FILE *to) {
     HM_TRY(list_tensors(c));
     HM_TRY(recognise(c, why));
     print_input(to, c, *why);
+    const hm_weights_notes notes = {hm_tensor_file_metadata(c->file, "epoch"),
+                                    hm_tensor_file_metadata(c->file, "best_total_source")};
     return hm_weights_write(c->out, c->tensors, c->n, c->model != NULL ? hm_weights_config(c->model) : NULL,
-                            classes_of(c), hm_tensor_file_metadata(c->file, "epoch"));
+                            classes_of(c), &notes);
 }
 
 hm_status hm_convert_weights(const hm_convert_options *options, const char *const *paths, size_t n, FILE *to) {

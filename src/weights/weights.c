@@ -1,6 +1,7 @@
 /* weights.c: reading weights files: which model it is, whether every tensor fits, and the numbers. */
 #include "weights/weights.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,11 +20,13 @@
 #define POSITIONS   "backbone.0.encoder.encoder.embeddings.position_embeddings"
 #define PATCHES     "backbone.0.encoder.encoder.embeddings.patch_embeddings.projection.weight"
 #define QUERIES     "query_feat.weight"
+#define REFERENCES  "refpoint_embed.weight"
+#define GROUP       "transformer.enc_out" /* and "put.<g>.", "put_norm.<g>.", "_class_embed.<g>.", "_bbox_embed.<g>." */
 #define CLASS_HEAD  "class_embed."
 #define ENC_HEAD    "transformer.enc_out_class_embed."
 #define KNOWN_EXTRA "_kp_active_mask" /* an empty buffer of upstream's */
 
-enum { MAX_RESOLUTION = 8192, MAX_CLASSES = 1 << 20 };
+enum { MAX_RESOLUTION = 8192, MAX_CLASSES = 1 << 20, MAX_QUERIES = 1 << 20 };
 
 struct hm_weights {
     char *path;
@@ -154,7 +157,22 @@ static hm_status read_number(const hm_weights *w, const char *key, int lo, int h
     return HM_OK;
 }
 
-/* Number of classes and position grid from the tensors, resolution from the metadata. */
+/* Each group has a layer of its own for proposals; all have as many rows of queries. */
+static void find_queries(hm_weights *w) {
+    const hm_safetensor *const queries = hm_tensor_file_find(w->file, QUERIES);
+    char name[64];
+    int groups = -1;
+    do
+        snprintf(name, sizeof name, "transformer.enc_output.%d.weight", ++groups);
+    while (hm_tensor_file_find(w->file, name) != NULL);
+    if (groups == 0 || queries == NULL || queries->rank != 2 || queries->shape[0] < groups ||
+        queries->shape[0] % groups != 0 || queries->shape[0] > MAX_QUERIES)
+        return; /* what is wrong is told when tensors are compared */
+    w->config.group_detr = groups;
+    w->config.num_queries = (int)queries->shape[0] / groups;
+}
+
+/* Number of classes, queries and position grid from the tensors, resolution from the metadata. */
 static hm_status find_sizes(hm_weights *w) {
     const hm_safetensor *head, *positions;
     hm_model_config *const c = &w->config;
@@ -175,6 +193,7 @@ static hm_status find_sizes(hm_weights *w) {
         HM_FAIL(HM_ERR_FORMAT, "%s: tensor " POSITIONS " has shape %s, which is no square grid", w->path,
                 file_shape(positions, shape));
     c->positional_encoding_size = (int)grid;
+    find_queries(w);
     HM_TRY(read_number(w, "resolution", 1, MAX_RESOLUTION, &c->resolution));
     const hm_status st = hm_model_check_size(c, c->resolution, c->resolution);
     return st == HM_OK ? HM_OK : hm_fail_in(HM_ERR_FORMAT, "%s", w->path);
@@ -339,44 +358,142 @@ static bool other_grid(const hm_safetensor *s, const char *name, hm_shape shape)
            s->shape[1] != shape.dim[1];
 }
 
-/* `adapt`: class heads and position grids of other sizes are made to fit. */
-static hm_status load(const hm_weights *w, hm_store *store, bool adapt) {
+/* ---- tensors of other sizes ---- */
+
+static bool other_queries(const hm_weights *w, const hm_model_config *c) {
+    return w->config.num_queries != c->num_queries || w->config.group_detr != c->group_detr;
+}
+
+/* Whether s is a table of queries with as many columns. */
+static bool is_queries(const hm_safetensor *s, const char *name, hm_shape shape) {
+    return (strcmp(name, QUERIES) == 0 || strcmp(name, REFERENCES) == 0) && same_rows(s, shape);
+}
+
+static int least(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* Of each group that both have, the queries that both have (models/weights.py, _slice_query_param_per_group). */
+static hm_status copy_queries(const hm_weights *w, const hm_safetensor *s, float *dst, hm_shape shape,
+                              const hm_model_config *c) {
+    const hm_model_config *const from = &w->config;
+    const size_t row = (size_t)shape.dim[1], rows = (size_t)from->group_detr * (size_t)from->num_queries;
+    float *table = NULL;
+    HM_TRY(hm_alloc(&table, rows * row, sizeof *table));
+    const hm_status st = copy_numbers(w, s, table, rows * row);
+    const int groups = least(from->group_detr, c->group_detr), queries = least(from->num_queries, c->num_queries);
+    for (int g = 0; g < groups && st == HM_OK; g++)
+        memcpy(dst + (size_t)(g * c->num_queries) * row, table + (size_t)(g * from->num_queries) * row,
+               (size_t)queries * row * sizeof *dst);
+    free(table);
+    return st;
+}
+
+/* Whether the tensor is one of a group that the file has not. */
+static bool of_new_group(const hm_weights *w, const char *name) {
+    const char *const dot = strncmp(name, GROUP, strlen(GROUP)) == 0 ? strchr(name + strlen(GROUP), '.') : NULL;
+    return dot != NULL && isdigit((unsigned char)dot[1]) && atoi(dot + 1) >= w->config.group_detr;
+}
+
+/* Takes a tensor whose shape in the file is another; *done = false when it cannot be made to fit. */
+static hm_status adapt_tensor(const hm_weights *w, const hm_safetensor *s, const char *name, float *dst, hm_shape shape,
+                              const hm_model_config *c, bool *done) {
+    *done = true;
+    if (other_grid(s, name, shape))
+        return copy_positions(w, s, dst, shape);
+    if (is_queries(s, name, shape))
+        return copy_queries(w, s, dst, shape, c);
+    *done = is_class_head(name) && same_rows(s, shape);
+    return *done ? copy_numbers(w, s, dst, (size_t)hm_shape_count(shape)) : HM_OK;
+}
+
+/* What became of the model's tensors: taken as they are, made to fit, left as the store had them. */
+typedef struct loaded {
+    int kept, adapted, left;
+} loaded;
+
+/* `c` not NULL: the model is that one, and tensors of other sizes are made to fit. */
+static hm_status load_tensor(const hm_weights *w, const char *name, float *dst, hm_shape shape,
+                             const hm_model_config *c, loaded *n) {
     char a[96], b[96];
+    const hm_safetensor *const s = hm_tensor_file_find(w->file, name);
+    if (s == NULL && c != NULL && of_new_group(w, name)) {
+        n->left++;
+        return HM_OK;
+    }
+    if (s == NULL)
+        HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which the model needs", w->path, name);
+    bool fits = hm_file_tensor_is(s, shape) && !(c != NULL && other_queries(w, c) && is_queries(s, name, shape));
+    if (fits) {
+        n->kept++;
+        return copy_numbers(w, s, dst, (size_t)hm_shape_count(shape));
+    }
+    if (c != NULL)
+        HM_TRY(adapt_tensor(w, s, name, dst, shape, c, &fits));
+    if (!fits)
+        HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but the model needs %s", w->path, name, file_shape(s, a),
+                hm_shape_text(shape, b));
+    n->adapted++;
+    return HM_OK;
+}
+
+static hm_status load(const hm_weights *w, hm_store *store, const hm_model_config *c, loaded *n) {
     for (size_t i = 0; i < hm_store_count(store); i++) {
         const char *name;
         hm_shape shape;
         hm_storage kind;
         float *const dst = hm_store_at(store, i, &name, &shape, &kind);
-        if (kind != HM_PARAM)
-            continue;
-        const hm_safetensor *const s = hm_tensor_file_find(w->file, name);
-        if (s == NULL)
-            HM_FAIL(HM_ERR_FORMAT, "%s: has no tensor %s, which the model needs", w->path, name);
-        if (adapt && other_grid(s, name, shape)) {
-            HM_TRY(copy_positions(w, s, dst, shape));
-            continue;
-        }
-        if (!hm_file_tensor_is(s, shape) && !(adapt && is_class_head(name) && same_rows(s, shape)))
-            HM_FAIL(HM_ERR_FORMAT, "%s: tensor %s has shape %s, but the model needs %s", w->path, name,
-                    file_shape(s, a), hm_shape_text(shape, b));
-        HM_TRY(copy_numbers(w, s, dst, (size_t)hm_shape_count(shape)));
+        if (kind == HM_PARAM)
+            HM_TRY(load_tensor(w, name, dst, shape, c, n));
     }
     return HM_OK;
 }
 
 hm_status hm_weights_load(const hm_weights *w, hm_store *store) {
-    return load(w, store, false);
+    loaded n = {0};
+    return load(w, store, NULL, &n);
 }
 
-hm_status hm_weights_pretrain(const char *path, const hm_model_config *c, hm_store *store) {
+/* ---- in words ---- */
+
+/* "; class heads re-made for 3 classes from 90: the first rows kept" and so on, for what differs. */
+static void describe_changes(FILE *to, const hm_model_config *from, const hm_model_config *c) {
+    if (from->num_classes != c->num_classes)
+        fprintf(to, "; class heads re-made for %d classes from %d: %s", c->num_classes, from->num_classes,
+                c->num_classes < from->num_classes ? "the first rows kept" : "rows repeated from the first on");
+    if (from->positional_encoding_size != c->positional_encoding_size)
+        fprintf(to, "; position embeddings interpolated from %d x %d to %d x %d", from->positional_encoding_size,
+                from->positional_encoding_size, c->positional_encoding_size, c->positional_encoding_size);
+    if (from->num_queries != c->num_queries || from->group_detr != c->group_detr)
+        fprintf(to, "; queries re-made for %d groups of %d from %d of %d: the first %d of the first %d groups kept%s",
+                c->group_detr, c->num_queries, from->group_detr, from->num_queries,
+                least(from->num_queries, c->num_queries), least(from->group_detr, c->group_detr),
+                c->num_queries > from->num_queries || c->group_detr > from->group_detr ? ", the others drawn anew"
+                                                                                       : "");
+}
+
+static void describe(char *words, const hm_weights *w, const hm_model_config *c, const loaded *n) {
+    FILE *const to = fmemopen(words, HM_WEIGHTS_WORDS, "w");
+    if (to == NULL)
+        return;
+    fprintf(to, "starting from %.512s: %d of %d tensors kept as they are", w->path, n->kept,
+            n->kept + n->adapted + n->left);
+    describe_changes(to, &w->config, c);
+    fclose(to);
+}
+
+hm_status hm_weights_pretrain(const char *path, const hm_model_config *c, hm_store *store, char *words) {
     hm_weights *w = NULL;
+    loaded n = {0};
     HM_TRY(hm_weights_open(&w, path));
     hm_status st = HM_OK;
     if (strcmp(w->config.name, c->name) != 0)
         st = hm_fail(HM_ERR_ARG, "%s holds a %s, but %s is to be trained: choose the model %s or other weights", path,
                      w->config.name, c->name, w->config.name);
     else
-        st = load(w, store, true);
+        st = load(w, store, c, &n);
+    if (st == HM_OK && words != NULL)
+        describe(words, w, c, &n);
     hm_weights_close(w);
     return st;
 }

@@ -70,7 +70,7 @@ static hm_status describe_classes(char **names, char **ids, const hm_classes *c)
 
 /* What the metadata of a safetensors file say. */
 typedef struct metadata {
-    hm_st_pair pairs[7];
+    hm_st_pair pairs[8];
     size_t n;
 } metadata;
 
@@ -79,7 +79,7 @@ static void note(metadata *m, const char *key, const char *value) {
 }
 
 static hm_status write_safetensors(const char *path, const hm_safetensor *tensors, size_t n, const hm_model_config *c,
-                                   const hm_classes *classes, const char *epoch) {
+                                   const hm_classes *classes, const hm_weights_notes *notes) {
     char *names = NULL, *ids = NULL, resolution[16], num_classes[16];
     metadata m = {.pairs = {{"halfmask", HM_VERSION}}, .n = 1};
     hm_status st;
@@ -95,8 +95,10 @@ static hm_status write_safetensors(const char *path, const hm_safetensor *tensor
         note(&m, "class_names", names);
         note(&m, "category_ids", ids);
     }
-    if (epoch != NULL)
-        note(&m, "epoch", epoch);
+    if (notes->epoch != NULL)
+        note(&m, "epoch", notes->epoch);
+    if (notes->source != NULL)
+        note(&m, "best_total_source", notes->source);
     st = hm_safetensors_write(path, tensors, n, m.pairs, m.n);
 done:
     cJSON_free(names);
@@ -105,21 +107,26 @@ done:
 }
 
 hm_status hm_weights_write(const char *path, const hm_safetensor *tensors, size_t n, const hm_model_config *c,
-                           const hm_classes *classes, const char *epoch) {
-    const hm_checkpoint_facts facts = {.config = c, .classes = classes, .epoch = epoch};
+                           const hm_classes *classes, const hm_weights_notes *notes) {
+    const hm_checkpoint_facts facts = {.config = c, .classes = classes, .epoch = notes->epoch, .source = notes->source};
     return hm_checkpoint_is_path(path) ? hm_checkpoint_save(path, tensors, n, &facts)
-                                       : write_safetensors(path, tensors, n, c, classes, epoch);
+                                       : write_safetensors(path, tensors, n, c, classes, notes);
 }
 
 hm_status hm_weights_save(const char *path, const hm_store *store, const char *prefix, const hm_model_config *c,
                           const hm_classes *classes) {
+    return hm_weights_save_noted(path, store, prefix, c, classes, &(hm_weights_notes){0});
+}
+
+hm_status hm_weights_save_noted(const char *path, const hm_store *store, const char *prefix, const hm_model_config *c,
+                                const hm_classes *classes, const hm_weights_notes *notes) {
     hm_status st;
     hm_graph *g = NULL;
     hm_safetensor *tensors = NULL;
     size_t n;
     HM_TRY_TO(st, done, hm_weights_graph(&g, c));
     HM_TRY_TO(st, done, list_tensors(&tensors, &n, g, store, prefix));
-    st = hm_weights_write(path, tensors, n, c, classes, NULL);
+    st = hm_weights_write(path, tensors, n, c, classes, notes);
 done:
     free(tensors);
     hm_graph_free(g);

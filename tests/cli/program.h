@@ -27,6 +27,7 @@ typedef struct program_run {
 
 static char program_folder[64];   /* of this test */
 static rlim_t program_file_limit; /* bytes that the program may write into one file; 0: any number */
+static uid_t program_user;        /* whom it runs as; 0: whom the test runs as */
 
 static inline int program_setup(void **state) {
     (void)state;
@@ -86,6 +87,17 @@ static inline int program_entries(const char *folder) {
     return n;
 }
 
+/* In a child: becomes the program. */
+static inline void program_become(char *const *argv) {
+    if (program_file_limit > 0) { /* a full disk that needs no disk: writes beyond it fail */
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){program_file_limit, program_file_limit});
+    }
+    if (program_user == 0 || setuid(program_user) == 0)
+        execv(HM_PROGRAM, argv);
+    _exit(127);
+}
+
 /* Runs with the arguments up to a NULL; stdout goes to `to`, or is kept in .out when that is NULL. */
 static inline program_run program_run_to(const char *to, char *const *argv) {
     char out[256], err[256];
@@ -99,12 +111,7 @@ static inline program_run program_run_to(const char *to, char *const *argv) {
         const int e = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0666);
         if (o < 0 || e < 0 || dup2(o, 1) < 0 || dup2(e, 2) < 0)
             _exit(127);
-        if (program_file_limit > 0) { /* a full disk that needs no disk: writes beyond it fail */
-            signal(SIGXFSZ, SIG_IGN);
-            setrlimit(RLIMIT_FSIZE, &(struct rlimit){program_file_limit, program_file_limit});
-        }
-        execv(HM_PROGRAM, argv);
-        _exit(127);
+        program_become(argv);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);

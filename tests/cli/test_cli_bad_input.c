@@ -34,7 +34,7 @@ static int setup(void **state) {
         return 1;
     program_path(tree, "tree");
     program_path(run, "run");
-    program_path(weights, "run/last.safetensors");
+    program_path(weights, "run/last.pth");
     must(PROGRAM("shapes", tree, "--train", "5", "--valid", "2", "--test", "1"));
     must(PROGRAM("train", tree, "--output-dir", run, "--model", "seg-micro", "--epochs", "1", "--batch-size", "1",
                  "--grad-accum-steps", "1"));
@@ -240,7 +240,7 @@ static void broken_split(void **state) {
     FAILED(1, PROGRAM("train", dir, "--output-dir", run, "--model", "seg-micro", "--batch-size", "1"), "broken/train/");
     FAILED(1, PROGRAM("eval", dir, "--weights", weights, "--out", file), "broken/test/");
     absent(file);
-    snprintf(file, sizeof file, "%s/last.safetensors", run);
+    snprintf(file, sizeof file, "%s/last.pth", run);
     absent(file);
     no_leftovers(run);
     no_leftovers(program_folder);
@@ -280,7 +280,7 @@ static void wrong_training_annotations(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         annotate(dir, cases[i].text);
         FAILED(1, TRAIN(dir, run), "annotated/train/", cases[i].word);
-        snprintf(file, sizeof file, "%s/last.safetensors", run);
+        snprintf(file, sizeof file, "%s/last.pth", run);
         absent(file);
     }
 }
@@ -361,7 +361,7 @@ static void full_disk(void **state) {
            "full_run/");
     program_file_limit = 0;
     no_leftovers(run);
-    snprintf(file, sizeof file, "%s/last.safetensors", run);
+    snprintf(file, sizeof file, "%s/last.pth", run);
     absent(file);
     no_leftovers(program_folder);
 }

@@ -34,7 +34,9 @@ static inline hm_status shape_weights(const char *path, const char *data_dir) {
     HM_TRY(hm_model_config_named("seg-micro", &c));
     HM_TRY_TO(st, done, hm_graph_create(&g));
     HM_TRY_TO(st, done,
-              hm_model_build(&m, g, &c, &(hm_model_options){1, c.resolution, c.resolution, true, false, false}));
+              hm_model_build(
+                  &m, g, &c,
+                  &(hm_model_options){.batch = 1, .height = c.resolution, .width = c.resolution, .training = true}));
     HM_TRY_TO(st, done, hm_store_create(&store));
     HM_TRY_TO(st, done, hm_store_add(store, g));
     model_fill(store, 7);

@@ -65,7 +65,7 @@ static void files_are_the_same_everywhere(void **state) {
     train(german);
     writes_commas(true);
     same_file(plain, german, "metrics.csv");
-    same_file(plain, german, "last.safetensors");
+    same_file(plain, german, "last.pth");
     same_file(plain, german, "state_000000000010.safetensors");
 
     /* data that are rendered there, judged there */

@@ -280,6 +280,32 @@ static void test_same_options_same_bytes(void **state) {
     expect_same_file(tree, other, "valid/_annotations.coco.json", false);
 }
 
+/* A data set of other kinds: their names, labels from 0 on, and their corners. */
+static void test_other_classes(void **state) {
+    (void)state;
+    hm_shapes_config o = SMALL;
+    int64_t seen[3] = {0};
+    assert_int_equal(hm_shapes_set_classes(&o, "star,cross,pentagon"), HM_OK);
+    assert_int_equal(hm_shapes_classes(&o), 3);
+    assert_string_equal(hm_shape_names[hm_shapes_kind(&o, 1)], "cross");
+    for (int32_t i = 0; i < 30; i++) {
+        hm_scene *s;
+        assert_int_equal(hm_scene_make(&s, &o, "train", i), HM_OK);
+        for (size_t k = 0; k < s->n; k++) {
+            assert_int_equal(s->shapes[k].kind, hm_shapes_kind(&o, s->shapes[k].label));
+            const size_t corners = (s->shapes[k].start[1] - s->shapes[k].start[0]) / 2;
+            const size_t expected = (const size_t[]){10, 12, 5}[s->shapes[k].label];
+            seen[s->shapes[k].label] += corners == expected; /* others are cut by the border */
+        }
+        hm_scene_free(s);
+    }
+    assert_true(seen[0] > 5 && seen[1] > 5 && seen[2] > 5);
+    assert_int_equal(hm_shapes_set_classes(&o, "star,heart"), HM_ERR_ARG);
+    assert_non_null(strstr(hm_error_message(), "\"heart\""));
+    assert_int_equal(hm_shapes_set_classes(&o, "star,star"), HM_ERR_ARG);
+    assert_int_equal(hm_shapes_set_classes(&o, ""), HM_ERR_ARG);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     hm_shapes_config o = SMALL;
@@ -311,10 +337,15 @@ static void test_empty_folder_is_used(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_annotations_agree),       cmocka_unit_test(test_images_have_the_stated_size),
-        cmocka_unit_test(test_split_without_images),    cmocka_unit_test(test_annotation_reader_takes_it),
-        cmocka_unit_test(test_masks_are_disjoint),      cmocka_unit_test(test_painting_follows_the_mask),
-        cmocka_unit_test(test_same_options_same_bytes), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_annotations_agree),
+        cmocka_unit_test(test_images_have_the_stated_size),
+        cmocka_unit_test(test_split_without_images),
+        cmocka_unit_test(test_annotation_reader_takes_it),
+        cmocka_unit_test(test_masks_are_disjoint),
+        cmocka_unit_test(test_painting_follows_the_mask),
+        cmocka_unit_test(test_same_options_same_bytes),
+        cmocka_unit_test(test_other_classes),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_empty_folder_is_used),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -55,7 +55,15 @@ static const hm_state_settings settings = {{"batch_size", "seed"}, {"4", "42"}, 
 
 static hm_state write_state(int64_t runs, int64_t before, float first) {
     hm_store *const all = make_store(first), *kept;
-    const hm_state s = {3, 1, runs, runs / 2, 1, 7, 512, 0.1, before};
+    const hm_state s = {.epoch = 3,
+                        .batch = 1,
+                        .runs = runs,
+                        .step = runs / 2,
+                        .skipped = 1,
+                        .rows = 7,
+                        .last_scale = 512,
+                        .selection = {{0.1, 0.2}, 0.15, 4},
+                        .before = before};
     OK(hm_store_like(&kept, all, "grad."));
     assert_int_equal(hm_store_count(kept), 2);
     OK(hm_store_copy(kept, all));

@@ -32,8 +32,8 @@ static hm_trainer *open_trainer(const hm_train_options *o) {
 }
 
 static void same_runs(const char *a, const char *b) {
-    same_file(a, b, "last.safetensors");
-    same_file(a, b, "checkpoint_best_total.safetensors");
+    same_file(a, b, "last.pth");
+    same_file(a, b, "checkpoint_best_total.pth");
     same_file(a, b, "metrics.csv");
     same_file(a, b, "state_000000000020.safetensors");
 }
@@ -90,7 +90,7 @@ static void steps_make_the_bytes_of_a_run(void **state) {
         OK(hm_trainer_end_epoch(t, &e));
         assert_int_equal(e->epoch, step / 5 - 1);
         assert_true(e->validated && e->valid.masks && e->valid.box_ap >= 0 && e->valid.mask_ap75 <= 1);
-        assert_true(step > 5 || e->best);
+        assert_true(step > 5 || e->best == (e->valid.mask_ap > 0)); /* averages are, once they find something */
     }
     assert_int_equal(hm_trainer_step(t, NULL), HM_ERR_ARG);
     assert_non_null(strstr(hm_error_message(), "all 2 epochs are done"));

@@ -61,6 +61,7 @@ static hm_train_options options(char *out) {
                               .seed = 7,
                               .eval_interval = 1,
                               .eval_max_dets = 100,
+                              .checkpoint_interval = 10,
                               .amp = true,
                               .run_test = true};
 }
@@ -94,7 +95,7 @@ static void leaves_a_run(void **state) {
     for (int i = 0; i < 2; i++)
         assert_int_equal(access(in(out, files[i]), R_OK), 0);
     hm_weights *w = NULL;
-    OK(hm_weights_open(&w, in(out, "checkpoint_best_total.safetensors")));
+    OK(hm_weights_open(&w, in(out, "checkpoint_best_total.pth")));
     assert_string_equal(hm_weights_config(w)->name, "seg-micro");
     assert_int_equal(hm_weights_classes(w)->n, 3);
     hm_weights_close(w);
@@ -111,7 +112,7 @@ static void same_seed_same_weights(void **state) {
         o.epochs = 1;
         o.num_workers = 1 + i; /* threads of the loader must not matter */
         OK(hm_train(&o, NULL, NULL));
-        OK(hm_file_read(in(out, "last.safetensors"), (size_t)1 << 30, &content[i], &length[i]));
+        OK(hm_file_read(in(out, "last.pth"), (size_t)1 << 30, &content[i], &length[i]));
     }
     assert_int_equal(length[0], length[1]);
     assert_memory_equal(content[0], content[1], length[0]);
@@ -159,7 +160,7 @@ static void every_precision(void **state) {
         assert_int_equal(rows, 2);
         hm_metrics_table_free(&table);
         hm_weights *w = NULL; /* files hold fp32, whatever the mode */
-        OK(hm_weights_open(&w, in(out, "last.safetensors")));
+        OK(hm_weights_open(&w, in(out, "last.pth")));
         hm_weights_close(w);
     }
 }
@@ -191,7 +192,7 @@ static void stops_at_the_floor(void **state) {
     assert_non_null(strstr(hm_error_message(), "layer.1.mlp.fc1"));
     assert_non_null(strstr(hm_error_message(), "loss scale of 1"));
     hm_weights *last = NULL;
-    OK(hm_weights_open(&last, in(out, "last.safetensors")));
+    OK(hm_weights_open(&last, in(out, "last.pth")));
     hm_weights_close(last);
 }
 
@@ -213,7 +214,7 @@ static void fused_is_the_same(void **state) {
             o.run_test = false;
             o.fused_optimizer = i == 1;
             OK(hm_train(&o, NULL, NULL));
-            OK(hm_file_read(in(out, "last.safetensors"), (size_t)1 << 30, &content[i], &length[i]));
+            OK(hm_file_read(in(out, "last.pth"), (size_t)1 << 30, &content[i], &length[i]));
         }
         assert_int_equal(length[0], length[1]);
         assert_memory_equal(content[0], content[1], length[0]);
@@ -225,7 +226,7 @@ static void fused_is_the_same(void **state) {
 static void goes_on_from_weights(void **state) {
     (void)state;
     char out[300], weights[300];
-    snprintf(weights, sizeof weights, "training-%d/run/last.safetensors", (int)getpid());
+    snprintf(weights, sizeof weights, "training-%d/run/last.pth", (int)getpid());
     snprintf(out, sizeof out, "training-%d/more", (int)getpid());
     hm_train_options o = options(out);
     o.epochs = 1;

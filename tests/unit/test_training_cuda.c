@@ -25,7 +25,7 @@ static char *in(const char *dir, const char *name) {
 }
 
 static void read_weights(const char *dir, char **content, size_t *length) {
-    OK(hm_file_read(in(dir, "last.safetensors"), (size_t)1 << 30, content, length));
+    OK(hm_file_read(in(dir, "last.pth"), (size_t)1 << 30, content, length));
 }
 
 /* A scale at which steps overflow: each is told with its images and operation, and the scale falls. */
@@ -81,6 +81,8 @@ static void goes_on_bit_by_bit(void **state) {
     snprintf(broken, sizeof broken, "%s/broken", root);
     hm_train_options o = options(HM_PRECISION_FP16, whole);
     o.epochs = 2;
+    o.freeze_encoder = true;
+    o.drop_path = 0.3;
     OK(hm_train(&o, NULL, NULL));
     o.output_dir = o.resume = broken;
     o.epochs = 1;
@@ -91,9 +93,11 @@ static void goes_on_bit_by_bit(void **state) {
 }
 
 /* Loss of the first step. */
-static double first_loss(hm_precision precision) {
+static double first_loss(hm_precision precision, hm_device_choice device, double drop_path) {
     char out[128];
     hm_train_options o = options(precision, out);
+    o.device = device;
+    o.drop_path = drop_path;
     hm_training *t;
     const hm_batch *batch;
     bool done;
@@ -110,9 +114,20 @@ static double first_loss(hm_precision precision) {
 
 static void tf32_rounds_operands(void **state) {
     (void)state;
-    const double full = first_loss(HM_PRECISION_FP32), tf32 = first_loss(HM_PRECISION_TF32);
+    const double full = first_loss(HM_PRECISION_FP32, HM_DEVICE_CHOICE_CUDA, 0);
+    const double tf32 = first_loss(HM_PRECISION_TF32, HM_DEVICE_CHOICE_CUDA, 0);
     assert_true(tf32 != full);
     assert_true(fabs(tf32 - full) < 0.01 * full);
+}
+
+/* The same paths as on the CPU. */
+static void drops_paths(void **state) {
+    (void)state;
+    const double all = first_loss(HM_PRECISION_FP32, HM_DEVICE_CHOICE_CUDA, 0);
+    const double some = first_loss(HM_PRECISION_FP32, HM_DEVICE_CHOICE_CUDA, 0.9);
+    const double cpu = first_loss(HM_PRECISION_FP32, HM_DEVICE_CHOICE_CPU, 0.9);
+    assert_true(fabs(some - cpu) < 1e-3 * cpu);
+    assert_true(fabs(some - all) > 1e-2 * cpu);
 }
 
 static void alternates(void **state) {
@@ -166,6 +181,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_and_named_overflows),
         cmocka_unit_test(goes_on_bit_by_bit),
+        cmocka_unit_test(drops_paths),
         cmocka_unit_test(tf32_rounds_operands),
         cmocka_unit_test(alternates),
         cmocka_unit_test(names_overflows_of_another_size),

@@ -144,7 +144,7 @@ static void other_numbers_of_classes(void **state) {
         c.num_classes = n;
         hm_store *const s = make_store(&c, true, false);
         hm_shape shape;
-        if (hm_weights_pretrain(PATH, &c, s) != HM_OK)
+        if (hm_weights_pretrain(PATH, &c, s, NULL) != HM_OK)
             fail_msg("%s", hm_error_message());
         const float *const got = hm_store_find(s, "transformer.enc_out_class_embed.2.weight", &shape);
         const float *const from = hm_store_find(store, "transformer.enc_out_class_embed.2.weight", NULL);
@@ -160,7 +160,7 @@ static void other_numbers_of_classes(void **state) {
     }
     hm_model_config other;
     assert_int_equal(hm_model_config_named("seg-nano", &other), HM_OK);
-    assert_int_equal(hm_weights_pretrain(PATH, &other, store), HM_ERR_ARG);
+    assert_int_equal(hm_weights_pretrain(PATH, &other, store, NULL), HM_ERR_ARG);
     assert_non_null(strstr(hm_error_message(), "seg-micro"));
 }
 
@@ -179,7 +179,7 @@ static void other_position_grids(void **state) {
         hm_model_config c = micro;
         c.positional_encoding_size = grid;
         hm_store *const s = make_store(&c, true, false);
-        if (hm_weights_pretrain(PATH, &c, s) != HM_OK)
+        if (hm_weights_pretrain(PATH, &c, s, NULL) != HM_OK)
             fail_msg("%s", hm_error_message());
         const float *const got = hm_store_find(s, name, &shape);
         assert_int_equal(shape.dim[1], 1 + grid * grid);
@@ -188,6 +188,92 @@ static void other_position_grids(void **state) {
             assert_true(fabsf(got[i] - ((float)(i % C) - 3)) < 1e-4f);
         hm_store_free(s);
     }
+}
+
+/* Row q of group g of a table of queries. */
+static float *query(const hm_store *s, const hm_model_config *c, const char *table, int g, int q, size_t *bytes) {
+    hm_shape shape;
+    float *const rows = hm_store_find(s, table, &shape);
+    assert_true(rows != NULL && shape.dim[0] == (int64_t)c->group_detr * c->num_queries);
+    *bytes = (size_t)shape.dim[1] * sizeof *rows;
+    return rows + (g * c->num_queries + q) * shape.dim[1];
+}
+
+static void expect_queries(const hm_store *s, const hm_store *drawn, const hm_model_config *c, const char *table) {
+    size_t bytes;
+    for (int g = 0; g < c->group_detr; g++)
+        for (int q = 0; q < c->num_queries; q++) {
+            const bool kept = g < micro.group_detr && q < micro.num_queries;
+            const float *const got = query(s, c, table, g, q, &bytes);
+            assert_memory_equal(
+                got, kept ? query(store, &micro, table, g, q, &bytes) : query(drawn, c, table, g, q, &bytes), bytes);
+        }
+}
+
+/* The first queries of each of the first groups are the file's, wherever they stand in the table; what the file has not
+ * stays as it was drawn. A file of such a model is known again. */
+static void other_queries_and_groups(void **state) {
+    (void)state;
+    static const struct {
+        int queries, groups;
+        const char *words;
+    } cases[] = {
+        {8, 5, "queries re-made for 5 groups of 8 from 5 of 20: the first 8 of the first 5 groups kept"},
+        {20, 3, "queries re-made for 3 groups of 20"},
+        {30, 7, "the first 20 of the first 5 groups kept, the others drawn anew"},
+        {10, 10, "queries re-made for 10 groups of 10"}, /* as many rows as the file, in another order */
+        {20, 5, "tensors kept as they are"},
+    };
+    static const char last[] = "transformer.enc_output.%d.weight";
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char words[HM_WEIGHTS_WORDS], name[64];
+        hm_model_config c = micro;
+        c.num_queries = cases[i].queries;
+        c.group_detr = cases[i].groups;
+        hm_store *s, *drawn;
+        save(NULL);
+        assert_int_equal(hm_weights_store(&drawn, &c), HM_OK);
+        assert_int_equal(hm_model_init(&c, drawn, 5), HM_OK);
+        assert_int_equal(hm_weights_store(&s, &c), HM_OK);
+        assert_int_equal(hm_store_copy(s, drawn), HM_OK);
+        if (hm_weights_pretrain(PATH, &c, s, words) != HM_OK)
+            fail_msg("%s", hm_error_message());
+        if (strstr(words, cases[i].words) == NULL || strstr(words, "starting from " PATH) == NULL)
+            fail_msg("\"%s\" lacks \"%s\"", words, cases[i].words);
+        assert_true((strstr(words, "queries") == NULL) == (i == 4));
+        expect_queries(s, drawn, &c, "query_feat.weight");
+        expect_queries(s, drawn, &c, "refpoint_embed.weight");
+        snprintf(name, sizeof name, last, c.group_detr - 1);
+        const bool in_file = c.group_detr <= micro.group_detr;
+        assert_true(*hm_store_find(s, name, NULL) == *hm_store_find(in_file ? store : drawn, name, NULL));
+        assert_int_equal(hm_weights_save(PATH, s, NULL, &c, &classes), HM_OK);
+        hm_weights *const w = open_weights(PATH);
+        assert_memory_equal(hm_weights_config(w), &c, sizeof c);
+        hm_weights_close(w);
+        hm_store_free(drawn);
+        hm_store_free(s);
+    }
+}
+
+/* What is re-made is said, with numbers. */
+static void says_what_it_re_made(void **state) {
+    (void)state;
+    char words[HM_WEIGHTS_WORDS];
+    hm_model_config c = micro;
+    hm_store *s;
+    save(NULL);
+    c.num_classes = 8;
+    c.positional_encoding_size = 9;
+    assert_int_equal(hm_weights_store(&s, &c), HM_OK);
+    assert_int_equal(hm_weights_pretrain(PATH, &c, s, words), HM_OK);
+    assert_non_null(strstr(words, "class heads re-made for 8 classes from 3: rows repeated from the first on"));
+    assert_non_null(strstr(words, "position embeddings interpolated from 16 x 16 to 9 x 9"));
+    hm_store_free(s);
+    c.num_classes = 1;
+    assert_int_equal(hm_weights_store(&s, &c), HM_OK);
+    assert_int_equal(hm_weights_pretrain(PATH, &c, s, words), HM_OK);
+    assert_non_null(strstr(words, "class heads re-made for 1 classes from 3: the first rows kept"));
+    hm_store_free(s);
 }
 
 /* ---- files that were changed ---- */
@@ -453,6 +539,8 @@ int main(void) {
         cmocka_unit_test(averages_under_the_parameters_names),
         cmocka_unit_test(other_numbers_of_classes),
         cmocka_unit_test(other_position_grids),
+        cmocka_unit_test(other_queries_and_groups),
+        cmocka_unit_test(says_what_it_re_made),
         cmocka_unit_test(bad_metadata_is_refused),
         cmocka_unit_test(foreign_files_are_recognised),
         cmocka_unit_test(tensors_that_do_not_fit_are_refused),

@@ -36,6 +36,8 @@ static void binary_cases(oc *o) {
         both(o, HM_SHAPE(65, 40), HM_SHAPE(40));
     if (oc_case(o, "per_row_5_12"))
         both(o, HM_SHAPE(7, 5, 12), HM_SHAPE(7, 5, 1));
+    if (oc_case(o, "per_window"))
+        both(o, HM_SHAPE(8, 65, 40), HM_SHAPE(8, 1, 1));
     if (oc_case(o, "mixed_40"))
         both(o, HM_SHAPE(2, 3, 4, 5, 40), HM_SHAPE(2, 1, 4, 1, 40));
     if (oc_case(o, "odd_tail"))
