@@ -256,7 +256,8 @@ hm_status hm_shapes_write(const char *dir, const hm_shapes_config *options, hm_s
         w.total += options->counts[i];
     for (int i = 0; i < 3 && st == HM_OK; i++) {
         w.split = SPLITS[i];
-        st = write_split(&w, options->counts[i], tick, user);
+        if (options->counts[i] > 0) /* a split without pictures would be a fault of the data set */
+            st = write_split(&w, options->counts[i], tick, user);
     }
     return st;
 }

@@ -36,8 +36,8 @@ int32_t hm_shapes_kind(const hm_shapes_config *c, int32_t label);
 /* Called after each image; `user` is passed through. May be NULL. */
 typedef void hm_shapes_tick(void *user, int64_t done, int64_t total);
 
-/* Makes DIR/{train,valid,test} with images and _annotations.coco.json. HM_ERR_ARG for options out of range (sides 48 to
- * 4096, counts 0 to 1,000,000) and for a DIR that exists and is not an empty folder. */
+/* Makes DIR/{train,valid,test} with images and _annotations.coco.json, but no split of 0 images. HM_ERR_ARG for options
+ * out of range (sides 48 to 4096, counts 0 to 1,000,000) and for a DIR that exists and is not an empty folder. */
 hm_status hm_shapes_write(const char *dir, const hm_shapes_config *options, hm_shapes_tick *tick, void *user);
 
 /* One shape, or one crowd of small shapes of a class that touch each other. */

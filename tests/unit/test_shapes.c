@@ -159,24 +159,25 @@ static void test_images_have_the_stated_size(void **state) {
 
 static void test_split_without_images(void **state) {
     (void)state;
-    cJSON *const json = read_split("test");
-    assert_int_equal(cJSON_GetArraySize(member(json, "images")), 0);
-    assert_int_equal(cJSON_GetArraySize(member(json, "annotations")), 0);
-    cJSON_Delete(json);
+    char path[128];
+    snprintf(path, sizeof path, "%s/test", tree);
+    assert_int_equal(SMALL.counts[2], 0);
+    assert_int_equal(access(path, F_OK), -1);
 }
 
-/* The annotation reader takes every split and gives back masks of the stated area. */
+/* The annotation reader takes every split and gives back masks of the stated area; one that shall have no pictures is
+ * not there. */
 static void test_annotation_reader_takes_it(void **state) {
     (void)state;
-    static const char *const splits[] = {"train", "valid", "test"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const splits[] = {"train", "valid"};
+    for (int i = 0; i < 2; i++) {
         char path[128];
         hm_coco c;
         hm_rle mask;
         snprintf(path, sizeof path, "%s/%s/_annotations.coco.json", tree, splits[i]);
         if (hm_coco_read(&c, path) != HM_OK)
             fail_msg("%s", hm_error_message());
-        assert_true(c.n_images == (size_t)SMALL.counts[i] && (c.n_anns > 0) == (i < 2));
+        assert_true(c.n_images == (size_t)SMALL.counts[i] && c.n_anns > 0);
         for (size_t k = 0; k < c.n_anns; k++) {
             const hm_coco_ann *const a = &c.anns[k];
             const hm_coco_image *const image = &c.images[a->image];
