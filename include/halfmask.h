@@ -96,7 +96,7 @@ typedef struct hm_train_options {
     bool expanded_scales;     /* true: with multi_scale 5 smaller and 5 larger ones, else 3 and 4 */
     int32_t epochs;           /* 100 */
     int32_t batch_size;       /* 4 */
-    int32_t grad_accum_steps; /* 4: batches of one optimizer step */
+    int32_t grad_accum_steps; /* 1: batches of one optimizer step */
     double lr, lr_encoder;    /* 1e-4, 1.5e-4 */
     double lr_vit_layer_decay, lr_component_decay; /* 0.8, 0.7 */
     double weight_decay;                           /* 1e-4 */

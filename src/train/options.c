@@ -52,7 +52,7 @@ static const hm_setting train_table[] = {
     SWITCH(TRAIN, expanded_scales, "true", "with multi_scale: 5 sizes smaller and 5 larger, instead of 3 and 4"),
     COUNT(TRAIN, epochs, "100", 1, "times that the training split is gone through"),
     TRAIN(batch_size, "4", 1, BATCH_MAX, "images of a batch"),
-    COUNT(TRAIN, grad_accum_steps, "4", 1, "batches of an optimizer step"),
+    COUNT(TRAIN, grad_accum_steps, "1", 1, "batches of an optimizer step"),
     TRAIN(lr, "1e-4", 0, DBL_MAX, "learning rate"),
     TRAIN(lr_encoder, "1.5e-4", 0, DBL_MAX, "learning rate of the backbone's encoder"),
     TRAIN(lr_vit_layer_decay, "0.8", DBL_MIN, 1, "factor of the learning rate from an encoder layer to the one below"),

@@ -20,7 +20,7 @@ static void training_defaults_are_upstreams(void **state) {
     assert_string_equal(o.model, "seg-nano");
     assert_int_equal(o.epochs, 100);
     assert_int_equal(o.batch_size, 4);
-    assert_int_equal(o.grad_accum_steps, 4);
+    assert_int_equal(o.grad_accum_steps, 1);
     assert_true(o.lr == 1e-4 && o.lr_encoder == 1.5e-4 && o.lr_vit_layer_decay == 0.8 && o.lr_component_decay == 0.7);
     assert_true(o.weight_decay == 1e-4 && o.adamw_eps == 1e-8 && o.clip_max_norm == 0.1 && o.warmup_epochs == 0);
     assert_true(o.lr_scheduler == 0 && o.lr_drop == 100 && o.lr_min_factor == 0);
