@@ -1,15 +1,50 @@
 /* cmd_train.c: halfmask train. The first SIGINT or SIGTERM makes the run save its state and end; a second one ends it
- * at once. */
+ * at once. A thread waits for them, and no handler runs: one would run on the stack of some thread that computes, and
+ * oneDNN's products let the stack pointer stand in a buffer of the heap meanwhile, beside which a handler's frame then
+ * destroys what lies there. */
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "command.h"
 
 static volatile int stop; /* the signal */
 
-static void on_signal(int which) {
-    stop = which;
-    signal(which, SIG_DFL);
+typedef struct watch {
+    sigset_t set, before; /* signals that are waited for; those that were blocked before */
+    pthread_t thread;
+    bool running;
+} watch;
+
+static void *wait_for_signal(void *arg) {
+    const watch *const w = arg;
+    int which;
+    if (sigwait(&w->set, &which) == 0)
+        __atomic_store_n(&stop, which, __ATOMIC_RELAXED);
+    pthread_sigmask(SIG_UNBLOCK, &w->set, NULL); /* the second one comes here, and does what it does by default */
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* Threads that are made from now on inherit what is blocked. */
+static void begin_watch(watch *w) {
+    sigemptyset(&w->set);
+    sigaddset(&w->set, SIGINT);
+    sigaddset(&w->set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &w->set, &w->before);
+    w->running = pthread_create(&w->thread, NULL, wait_for_signal, w) == 0;
+    if (!w->running) /* they end the run at once, then */
+        pthread_sigmask(SIG_SETMASK, &w->before, NULL);
+}
+
+static void end_watch(const watch *w) {
+    if (!w->running)
+        return;
+    pthread_cancel(w->thread);
+    pthread_join(w->thread, NULL);
+    pthread_sigmask(SIG_SETMASK, &w->before, NULL);
 }
 
 static void print_result(const hm_train_options *o, const hm_train_result *r) {
@@ -28,17 +63,16 @@ static void print_result(const hm_train_options *o, const hm_train_result *r) {
 static hm_status run(const void *options, const char *const *rest, size_t n) {
     hm_train_options o = *(const hm_train_options *)options;
     hm_train_result result;
+    watch w;
     (void)rest;
     (void)n;
     o.stop = &stop;
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    begin_watch(&w);
     const hm_status st = hm_train(&o, stdout, &result);
     if (st == HM_OK)
         print_result(&o, &result);
     fflush(stdout);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    end_watch(&w);
     if (st == HM_OK && result.stopped)
         raise(stop); /* so that who sent it sees what it did */
     return st;

@@ -40,7 +40,7 @@ hm_status hm_training_keep_state(hm_training *t) {
 }
 
 static bool stops(const hm_training *t) {
-    return t->options->stop != NULL && *t->options->stop != 0;
+    return t->options->stop != NULL && __atomic_load_n(t->options->stop, __ATOMIC_RELAXED) != 0;
 }
 
 static bool is_due(const hm_training *t) {
