@@ -41,25 +41,30 @@ hm_status hm_caller_images_check(const hm_train_image *images, size_t n, const h
     return HM_OK;
 }
 
-static hm_status add_object(hm_batch *batch, int32_t row, const hm_view *v, const hm_train_object *o) {
+static hm_status add_object(const hm_batch_row *r, const hm_train_object *o) {
     const float *const b = o->box;
     const double box[4] = {(double)b[0], (double)b[1], (double)b[2] - (double)b[0], (double)b[3] - (double)b[1]};
     hm_rle mask = {0};
-    if (batch->masks != NULL)
-        HM_TRY(hm_rle_from_mask(&mask, o->mask, v->in_h, v->in_w));
-    const hm_status st = hm_batch_object(batch, row, v, o->label, box, &mask);
+    float seen[4];
+    if (!hm_view_box(r->view, box, seen))
+        return HM_OK;
+    if (r->batch->masks != NULL)
+        HM_TRY(hm_rle_from_mask(&mask, o->mask, r->view->in_h, r->view->in_w));
+    const hm_status st = hm_batch_row_object(r, o->label, seen, &mask);
     hm_rle_free(&mask);
     return st;
 }
 
 static hm_status fill_row(hm_batch *batch, int32_t row, const hm_train_image *image, int64_t id) {
+    hm_batch_row r;
     hm_image picture;
     uint8_t *copy;
     HM_TRY(hm_pixels_image(&picture, &copy, &image->pixels));
     const hm_view v = hm_view_plain(picture.w, picture.h, batch->w, batch->h);
-    hm_status st = hm_batch_picture(batch, row, &picture, &v, id);
+    hm_status st = hm_batch_row_begin(&r, batch, row, &picture, &v, id);
     for (size_t k = 0; k < image->n_objects && st == HM_OK; k++)
-        st = add_object(batch, row, &v, &image->objects[k]);
+        st = add_object(&r, &image->objects[k]);
+    hm_batch_row_end(&r);
     free(copy);
     return st;
 }

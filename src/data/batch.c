@@ -133,65 +133,69 @@ done:
     return st;
 }
 
-hm_status hm_batch_picture(hm_batch *batch, int32_t row, const hm_image *picture, const hm_view *v, int64_t id) {
+/* Where the batch has masks: the source column and row of each network pixel; w columns, then h rows. */
+static hm_status make_map(hm_batch_row *out) {
+    const hm_batch *const b = out->batch;
+    if (b->masks == NULL)
+        return HM_OK;
+    HM_TRY(hm_alloc(&out->nearest, (size_t)b->w + (size_t)b->h, sizeof *out->nearest));
+    hm_view_nearest(out->view, out->nearest, out->nearest + b->w);
+    return HM_OK;
+}
+
+hm_status hm_batch_row_begin(hm_batch_row *out, hm_batch *batch, int32_t row, const hm_image *picture, const hm_view *v,
+                             int64_t id) {
     const size_t r = (size_t)row;
+    *out = (hm_batch_row){.batch = batch, .row = row, .view = v};
     clear_targets(batch, row);
     HM_TRY(fill_pixels(batch->images + r * 3 * (size_t)batch->h * (size_t)batch->w, picture, v));
     batch->image_ids[r] = id;
     batch->sizes[2 * r] = picture->h;
     batch->sizes[2 * r + 1] = picture->w;
+    return make_map(out);
+}
+
+void hm_batch_row_end(hm_batch_row *r) {
+    free(r->nearest);
+    r->nearest = NULL;
+}
+
+hm_status hm_batch_row_object(const hm_batch_row *r, int32_t label, const float box[4], const hm_rle *mask) {
+    hm_batch *const b = r->batch;
+    const int32_t n = b->counts[r->row];
+    const size_t target = (size_t)r->row * (size_t)b->t + (size_t)n;
+    if (n == b->t)
+        HM_FAIL(HM_ERR_ARG, "more than %d objects in one picture; raise the batch's capacity", (int)b->t);
+    if (b->masks != NULL)
+        HM_TRY(hm_batch_mask_bits(b->masks + target * b->mask_bytes, mask, r->nearest, b->w, r->nearest + b->w, b->h));
+    memcpy(b->boxes + 4 * target, box, 4 * sizeof *box);
+    b->labels[target] = label;
+    b->counts[r->row]++;
     return HM_OK;
 }
 
-/* Source column and row of each network pixel: map holds w columns, then h rows. */
-static hm_status fill_mask(hm_batch *batch, size_t target, const hm_rle *mask, const hm_view *v) {
-    int32_t *map = NULL;
-    HM_TRY(hm_alloc(&map, (size_t)batch->w + (size_t)batch->h, sizeof *map));
-    hm_view_nearest(v, map, map + batch->w);
-    const hm_status st =
-        hm_batch_mask_bits(batch->masks + target * batch->mask_bytes, mask, map, batch->w, map + batch->w, batch->h);
-    free(map);
-    return st;
-}
-
-hm_status hm_batch_object(hm_batch *batch, int32_t row, const hm_view *v, int32_t label, const double box[4],
-                          const hm_rle *mask) {
-    const int32_t n = batch->counts[row];
-    const size_t target = (size_t)row * (size_t)batch->t + (size_t)n;
-    float seen[4];
-    if (!hm_view_box(v, box, seen))
-        return HM_OK;
-    if (n == batch->t)
-        HM_FAIL(HM_ERR_ARG, "more than %d objects in one picture; raise the batch's capacity", (int)batch->t);
-    if (batch->masks != NULL)
-        HM_TRY(fill_mask(batch, target, mask, v));
-    memcpy(batch->boxes + 4 * target, seen, sizeof seen);
-    batch->labels[target] = label;
-    batch->counts[row]++;
-    return HM_OK;
-}
-
-static hm_status add_annotation(hm_batch *batch, int32_t row, const hm_dataset *d, const hm_coco_ann *a,
-                                const hm_view *v) {
+static hm_status add_annotation(const hm_batch_row *r, const hm_dataset *d, const hm_coco_ann *a) {
     hm_rle mask = {0};
     hm_status st = HM_OK;
     float seen[4];
-    if (!hm_dataset_trains(a) || !hm_view_box(v, a->box, seen)) /* no mask is made in vain */
+    if (!hm_dataset_trains(a) || !hm_view_box(r->view, a->box, seen))
         return HM_OK;
-    if (batch->masks != NULL)
-        st = hm_coco_mask(&d->coco, a, v->in_h, v->in_w, &mask);
+    if (r->batch->masks != NULL)
+        st = hm_coco_mask(&d->coco, a, r->view->in_h, r->view->in_w, &mask);
     if (st == HM_OK)
-        st = hm_batch_object(batch, row, v, d->label_of[a->category], a->box, &mask);
+        st = hm_batch_row_object(r, d->label_of[a->category], seen, &mask);
     hm_rle_free(&mask);
     return st == HM_OK ? HM_OK : hm_fail_in(st, "annotation %lld", (long long)a->id);
 }
 
 static hm_status fill_row(hm_batch *batch, int32_t row, const hm_dataset *d, const hm_coco_image *image,
                           const hm_image *picture, const hm_view *v) {
-    HM_TRY(hm_batch_picture(batch, row, picture, v, image->id));
-    for (size_t k = 0; k < image->n; k++)
-        HM_TRY(add_annotation(batch, row, d, &d->coco.anns[image->first + k], v));
-    return HM_OK;
+    hm_batch_row r;
+    hm_status st = hm_batch_row_begin(&r, batch, row, picture, v, image->id);
+    for (size_t k = 0; k < image->n && st == HM_OK; k++)
+        st = add_annotation(&r, d, &d->coco.anns[image->first + k]);
+    hm_batch_row_end(&r);
+    return st;
 }
 
 hm_status hm_batch_fill(hm_batch *batch, int32_t row, const hm_dataset *d, size_t item, hm_augment augment,

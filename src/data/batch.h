@@ -38,12 +38,21 @@ void hm_batch_clear(hm_batch *batch, int32_t first);
 hm_status hm_batch_fill(hm_batch *batch, int32_t row, const hm_dataset *d, size_t item, hm_augment augment,
                         uint64_t key);
 
-/* The same from memory: row `row` shows the picture as the view has it and has no targets yet; */
-hm_status hm_batch_picture(hm_batch *batch, int32_t row, const hm_image *picture, const hm_view *v, int64_t id);
-/* then its objects, one after the other: box x,y,w,h in the picture's pixels; the mask, of the picture's size, counts
- * where the batch has masks. What the view cuts off entirely is left out. HM_ERR_ARG when the row has T already. */
-hm_status hm_batch_object(hm_batch *batch, int32_t row, const hm_view *v, int32_t label, const double box[4],
-                          const hm_rle *mask);
+/* The same from memory: a row that is being filled. */
+typedef struct hm_batch_row {
+    hm_batch *batch;
+    int32_t row;
+    const hm_view *view;
+    int32_t *nearest; /* of the batch's pixels: columns and rows of a mask; NULL where there are no masks */
+} hm_batch_row;
+
+/* Row `row` shows the picture as the view has it and has no targets yet. hm_batch_row_end, after a failure too. */
+hm_status hm_batch_row_begin(hm_batch_row *out, hm_batch *batch, int32_t row, const hm_image *picture, const hm_view *v,
+                             int64_t id);
+/* Then its objects, one after the other: the box as hm_view_box gives it; the mask, of the picture's size, counts where
+ * the batch has masks. HM_ERR_ARG when the row has T already. */
+hm_status hm_batch_row_object(const hm_batch_row *r, int32_t label, const float box[4], const hm_rle *mask);
+void hm_batch_row_end(hm_batch_row *r);
 
 /* bits [ceil(w*h/8)], all zero before: bit y*w + x (most significant first) = the mask at (cols[x], rows[y]); rows must
  * not descend. */

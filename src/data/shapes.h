@@ -16,7 +16,7 @@ enum {
 };
 
 typedef struct hm_shapes_config {
-    int32_t counts[3];          /* images in train, valid, test; 0 makes a split without images */
+    int32_t counts[3];          /* images in train, valid, test; 0: no such split */
     int32_t min_side, max_side; /* pixels; each image draws its width and height between them */
     int64_t seed;
     int32_t n_classes;               /* 0: the first HM_SHAPE_CLASSES kinds */
