@@ -23,3 +23,13 @@ bool hm_turn_needed(hm_device_choice choice) {
     hm_turn_give(true);
     return there;
 }
+
+bool hm_turn_begin(hm_device_choice choice) {
+    const bool gpu = hm_turn_needed(choice);
+    hm_turn_take(gpu);
+    return gpu;
+}
+
+void hm_turn_end(const bool *gpu) {
+    hm_turn_give(*gpu);
+}

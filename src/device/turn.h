@@ -12,4 +12,11 @@ bool hm_turn_needed(hm_device_choice choice);
 void hm_turn_take(bool gpu);
 void hm_turn_give(bool gpu);
 
+/* For HM_GPU_TURN: takes a turn if `choice` needs one, and says so; gives it back. */
+bool hm_turn_begin(hm_device_choice choice);
+void hm_turn_end(const bool *gpu);
+
+/* A turn, if `choice` needs one, until the end of the block. */
+#define HM_GPU_TURN(choice) const bool turn_ __attribute__((cleanup(hm_turn_end), unused)) = hm_turn_begin(choice)
+
 #endif

@@ -16,9 +16,6 @@ hm_status hm_eval(const hm_eval_options *options, FILE *to, FILE *log) {
                                                : "out");
     if (files)
         return hm_eval_files(options, to);
-    const bool gpu = hm_turn_needed(options->device);
-    hm_turn_take(gpu);
-    const hm_status st = hm_eval_weights(options, to, log);
-    hm_turn_give(gpu);
-    return st;
+    HM_GPU_TURN(options->device);
+    return hm_eval_weights(options, to, log);
 }

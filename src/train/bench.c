@@ -254,13 +254,11 @@ static hm_status run(bench *k) {
 hm_status hm_bench(const hm_bench_options *options, FILE *to) {
     HM_PLAIN_NUMBERS;
     bench k = {.o = options, .to = to};
-    const bool gpu = hm_turn_needed(options->device);
-    hm_turn_take(gpu);
+    HM_GPU_TURN(options->device);
     const hm_status st = run(&k);
     hm_batch_free(&k.batch);
     free(k.seconds);
     hm_store_free(k.store);
     hm_step_free(k.step);
-    hm_turn_give(gpu);
     return st;
 }

@@ -168,7 +168,9 @@ static hm_status show_model(const hm_info_options *o, hm_model_config c, const h
     return o->plan || o->dot != NULL || o->dump != NULL ? show_step(o, &c, to) : HM_OK;
 }
 
-static hm_status info(const hm_info_options *options, FILE *to) {
+hm_status hm_info(const hm_info_options *options, FILE *to) {
+    HM_PLAIN_NUMBERS;
+    HM_GPU_TURN(HM_DEVICE_CHOICE_CUDA); /* the GPU is looked at whatever is asked for */
     hm_model_config c;
     hm_weights *w = NULL;
     if (options->weights != NULL && options->model != NULL)
@@ -189,12 +191,4 @@ static hm_status info(const hm_info_options *options, FILE *to) {
     fputc('\n', to);
     hm_info_print_devices(to);
     return HM_OK;
-}
-
-hm_status hm_info(const hm_info_options *options, FILE *to) {
-    HM_PLAIN_NUMBERS;
-    hm_turn_take(true); /* the GPU is looked at whatever is asked for */
-    const hm_status st = info(options, to);
-    hm_turn_give(true);
-    return st;
 }

@@ -137,12 +137,10 @@ hm_status hm_train(const hm_train_options *options, FILE *log, hm_train_result *
     HM_PLAIN_NUMBERS;
     hm_train_result own;
     hm_training *t = NULL;
-    const bool gpu = hm_turn_needed(options->device);
-    hm_turn_take(gpu);
+    HM_GPU_TURN(options->device);
     hm_status st = hm_training_open(&t, options, log);
     if (st == HM_OK)
         st = run(t, result != NULL ? result : &own);
     hm_training_close(t);
-    hm_turn_give(gpu);
     return st;
 }
