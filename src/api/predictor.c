@@ -23,13 +23,6 @@ struct hm_predictor {
 
 /* ---- opening */
 
-static hm_status open_model(hm_predictor *p, const hm_predict_options *o) {
-    hm_detector_options d = {.batch = (int32_t)p->batch, .threads = o->threads};
-    HM_TRY(hm_device_choose(o->device, &d.device));
-    d.precision = hm_precision_resolve(o->precision, d.device);
-    return hm_model_file_open(&p->model, o->weights, &d);
-}
-
 static hm_status make(hm_predictor *p, const hm_predict_options *o) {
     p->threshold = o->threshold;
     HM_TRY(hm_alloc(&p->images, p->batch, sizeof *p->images));
@@ -38,7 +31,8 @@ static hm_status make(hm_predictor *p, const hm_predict_options *o) {
     HM_TRY(hm_alloc(&p->found, p->batch, sizeof *p->found));
     p->gpu = hm_turn_needed(o->device);
     hm_turn_take(p->gpu);
-    const hm_status st = open_model(p, o);
+    const hm_status st =
+        hm_model_file_open_on(&p->model, o->weights, o->device, o->precision, (int32_t)p->batch, o->threads);
     hm_turn_give(p->gpu);
     return st;
 }

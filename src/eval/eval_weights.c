@@ -77,13 +77,6 @@ static hm_status report(FILE *to, const hm_judge_scores *s, const hm_dataset *da
     return hm_eval_report(to, parts, s->masks ? 2 : 1, &classes, o->json);
 }
 
-static hm_status open_model(hm_model_file *out, const hm_eval_options *o) {
-    hm_detector_options d = {.batch = o->batch_size, .threads = o->threads};
-    HM_TRY(hm_device_choose(o->device, &d.device));
-    d.precision = hm_precision_resolve(o->precision, d.device);
-    return hm_model_file_open(out, o->weights, &d);
-}
-
 hm_status hm_eval_weights(const hm_eval_options *o, FILE *to, FILE *log) {
     hm_model_file m = {0};
     hm_dataset data = {0};
@@ -92,7 +85,7 @@ hm_status hm_eval_weights(const hm_eval_options *o, FILE *to, FILE *log) {
     hm_status st;
     if (o->weights == NULL || o->dataset_dir == NULL)
         HM_FAIL(HM_ERR_ARG, "evaluation needs a data set's folder and weights");
-    HM_TRY_TO(st, done, open_model(&m, o));
+    HM_TRY_TO(st, done, hm_model_file_open_on(&m, o->weights, o->device, o->precision, o->batch_size, o->threads));
     HM_TRY_TO(st, done, open_data(&data, o, &m));
     const hm_detector_options *const d = hm_detector_settings(m.detector);
     const hm_loader_options options = {

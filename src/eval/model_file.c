@@ -38,6 +38,14 @@ fail:
     return st;
 }
 
+hm_status hm_model_file_open_on(hm_model_file *out, const char *path, hm_device_choice device, hm_precision precision,
+                                int32_t batch, int threads) {
+    hm_detector_options o = {.batch = batch, .threads = threads};
+    HM_TRY(hm_device_choose(device, &o.device));
+    o.precision = hm_precision_resolve(precision, o.device);
+    return hm_model_file_open(out, path, &o);
+}
+
 void hm_model_file_close(hm_model_file *m) {
     if (m == NULL)
         return;

@@ -14,6 +14,9 @@ typedef struct hm_model_file {
 } hm_model_file;
 
 hm_status hm_model_file_open(hm_model_file *out, const char *path, const hm_detector_options *o);
+/* The same at the model's resolution, on a device and in a precision that are as users choose them. */
+hm_status hm_model_file_open_on(hm_model_file *out, const char *path, hm_device_choice device, hm_precision precision,
+                                int32_t batch, int threads);
 void hm_model_file_close(hm_model_file *m); /* takes NULL and half-built objects */
 
 #endif

@@ -160,13 +160,6 @@ static hm_status predict_images(predictor *p) {
     return st;
 }
 
-static hm_status open_model(hm_model_file *out, const hm_predict_options *o) {
-    hm_detector_options d = {.batch = 1, .threads = o->threads};
-    HM_TRY(hm_device_choose(o->device, &d.device));
-    d.precision = hm_precision_resolve(o->precision, d.device);
-    return hm_model_file_open(out, o->weights, &d);
-}
-
 hm_status hm_predict(const hm_predict_options *options, const char *const *images, size_t n, FILE *log) {
     HM_PLAIN_NUMBERS;
     predictor p = {.o = options, .images = images, .n = n, .log = log};
@@ -174,9 +167,10 @@ hm_status hm_predict(const hm_predict_options *options, const char *const *image
     hm_status st;
     if (options->weights == NULL || options->out == NULL || n == 0)
         HM_FAIL(HM_ERR_ARG, "prediction needs images, weights and a folder for the results");
-    const bool gpu = hm_turn_needed(options->device);
-    hm_turn_take(gpu);
-    HM_TRY_TO(st, done, open_model(&p.model, options));
+    HM_GPU_TURN(options->device);
+    HM_TRY_TO(
+        st, done,
+        hm_model_file_open_on(&p.model, options->weights, options->device, options->precision, 1, options->threads));
     HM_TRY_TO(st, done, hm_make_dirs(options->out));
     const size_t room = strlen(options->out) + sizeof "/" RESULTS;
     HM_TRY_TO(st, done, hm_alloc(&path, room, 1));
@@ -186,7 +180,6 @@ hm_status hm_predict(const hm_predict_options *options, const char *const *image
 done:
     hm_coco_writer_abort(p.writer);
     hm_model_file_close(&p.model);
-    hm_turn_give(gpu);
     free(path);
     return st;
 }
