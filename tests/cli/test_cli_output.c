@@ -1,19 +1,7 @@
 /* test_cli_output.c: what a run leaves in its folder, by name and by content, and when it ends by itself. */
 #include <stdbool.h>
 
-#include "program.h"
-
-static char data[256];
-
-static int setup(void **state) {
-    if (program_setup(state) != 0)
-        return 1;
-    program_path(data, "data");
-    program_run r = PROGRAM("shapes", data, "--train", "6", "--valid", "2", "--test", "2");
-    const int status = r.status;
-    program_free(&r);
-    return status;
-}
+#include "small_data.h"
 
 /* 5 steps of a batch of 1 an epoch. */
 #define TRAIN(out, ...)                                                                                                \

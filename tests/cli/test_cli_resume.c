@@ -3,19 +3,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#include "program.h"
-
-static char data[256];
-
-static int setup(void **state) {
-    if (program_setup(state) != 0)
-        return 1;
-    program_path(data, "data");
-    program_run r = PROGRAM("shapes", data, "--train", "6", "--valid", "2", "--test", "2");
-    const int status = r.status;
-    program_free(&r);
-    return status;
-}
+#include "small_data.h"
 
 /* A run of 2 epochs of 10 batches, 5 steps each (no epoch has fewer); begins `out`, or goes on with it. No validation
  * is better than the first by more than 1. */

@@ -43,18 +43,9 @@ static size_t bytes_of(const hm_tensor *t) {
 /* ---- numbers */
 
 static double number(const void *p, hm_dtype type, size_t i) {
-    switch (type) {
-    case HM_F32:
-        return (double)((const float *)p)[i];
-    case HM_F16:
-        return (double)hm_f16_to_f32(((const uint16_t *)p)[i]);
-    case HM_BF16:
-        return (double)hm_bf16_to_f32(((const uint16_t *)p)[i]);
-    case HM_I32:
-        return ((const int32_t *)p)[i];
-    default:
-        return ((const uint8_t *)p)[i];
-    }
+    return hm_dtype_is_float(type) ? (double)hm_float_at(type, p, i)
+           : type == HM_I32        ? ((const int32_t *)p)[i]
+                                   : ((const uint8_t *)p)[i];
 }
 
 static double norm_of(const hm_tensor *t, const void *numbers) {
